@@ -1,0 +1,23 @@
+//! Polls payment and telecom providers for account balances and serves them to Prometheus.
+//!
+//! In this order: never a wrong number, never silence, never over a provider's limit, never a leaked
+//! secret; then speed, ease, beauty. `docs/ARCHITECTURE.md` says why things are as they are.
+//!
+//! The flow, which is also the order of the layers (a module uses lower layers only; a test says so):
+//!
+//! ```text
+//! exporter.yaml ─ config ─▶ app ──plans──▶ schedule ──Turn──▶ poller ─────▶ board ─▶ exposition ─▶ web ─▶ Prometheus
+//!                           ▲ reload        ▲   finished        │  ▲
+//!                           SIGHUP / POST   └───────────────────┘  │
+//!                                             providers::step    │
+//!                                             Request │  ▲ Response
+//!                                       rate_limit ─▶ gate ─▶ transport ─▶ network
+//! ```
+
+pub mod account;
+pub mod clock;
+pub mod document;
+pub mod failure;
+pub mod money;
+pub mod providers;
+pub mod secret;

@@ -1,0 +1,3 @@
+//! Parse, build, run, exit code: everything else is in the library.
+
+fn main() {}

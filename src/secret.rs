@@ -1,0 +1,97 @@
+//! Secrets: where they come from, and a type that cannot be printed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+/// A text that must never be seen: no `Display`, no `Serialize`, an empty `Debug`, wiped on drop.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes the text in.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// The text, for the one place that signs or sends with it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// Where a secret is to be found. It is written in the configuration; the secret never is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Source {
+    /// The content of a file, without one trailing newline. A relative path starts at the
+    /// configuration file. Read again when the file changes.
+    File(PathBuf),
+    /// The value of an environment variable, read at start and at reload.
+    Env(String),
+    /// A systemd credential: the file of that name in `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Env(name) => write!(f, "environment variable {name}"),
+            Self::Credential(name) => write!(f, "systemd credential {name}"),
+        }
+    }
+}
+
+/// The secrets of one provider, by the configuration key that names their source, such as
+/// `private_key` or `login.client_secret`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Secrets(BTreeMap<String, Secret>);
+
+impl Secrets {
+    /// The secret that was configured under `key`.
+    pub fn get(&self, key: &str) -> Option<&Secret> {
+        self.0.get(key)
+    }
+
+    /// Every secret, for the one who must mask them all.
+    pub fn iter(&self) -> impl Iterator<Item = &Secret> {
+        self.0.values()
+    }
+}
+
+impl<K: Into<String>> FromIterator<(K, Secret)> for Secrets {
+    fn from_iter<I: IntoIterator<Item = (K, Secret)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().map(|(key, secret)| (key.into(), secret)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_nothing() {
+        let secrets: Secrets = [("private_key", Secret::new("hunter2"))].into_iter().collect();
+        assert_eq!(format!("{secrets:?}"), r#"Secrets({"private_key": Secret})"#);
+    }
+
+    #[test]
+    fn a_source_is_exactly_one_of_three() {
+        let read = |yaml: &str| serde_yaml::from_str::<Source>(yaml);
+        assert!(read("!file a").is_ok() || read("{ file: a }").is_ok());
+        assert!(read("{ file: a, env: B }").is_err());
+        assert!(read("{ vault: a }").is_err());
+        assert!(read("hunter2").is_err());
+    }
+}
