@@ -23,4 +23,5 @@ pub mod failure;
 pub mod money;
 pub mod providers;
 pub mod rate_limit;
+pub mod schedule;
 pub mod secret;
