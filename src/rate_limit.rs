@@ -10,6 +10,10 @@ use std::time::Duration;
 
 use crate::clock::BootTime;
 
+/// Completions are remembered for at least this long, so that a longer window that comes by a reload knows what
+/// was sent before it. A window beyond it, when it is new, starts with this much history.
+const LEAST_REMEMBERED: Duration = Duration::from_secs(60 * 60 + 4);
+
 /// At most `requests` in any span of length `per`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
@@ -60,7 +64,7 @@ pub enum Admission {
 #[derive(Clone, Debug)]
 pub struct RateLimiter {
     quota: Quota,
-    /// Completion times, oldest first, of requests that still count in the longest window.
+    /// Completion times, oldest first, of requests that count in some window, and a while longer.
     completed: VecDeque<BootTime>,
     in_flight: u32,
     queue: VecDeque<u64>,
@@ -178,8 +182,8 @@ impl RateLimiter {
     }
 
     fn forget(&mut self, now: BootTime) {
-        let longest = self.quota.longest();
-        while self.completed.front().is_some_and(|done| now.since(*done) >= longest) {
+        let remembered = self.quota.longest().max(LEAST_REMEMBERED);
+        while self.completed.front().is_some_and(|done| now.since(*done) >= remembered) {
             self.completed.pop_front();
         }
     }
