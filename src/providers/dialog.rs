@@ -294,10 +294,10 @@ impl Line {
             return self.over(renewal(fault.meaning), fault.failure(reply, at));
         }
         let body = wire::object::<Body>(reply.body());
-        if reply.status() != StatusCode::TOO_MANY_REQUESTS {
-            if let Ok(Body { request_error: Some(exception), .. }) = &body {
-                return Err(refused(exception).retry_after(wire::retry_after(reply.headers(), at)));
-            }
+        if let Ok(Body { request_error: Some(exception), .. }) = &body
+            && reply.status() != StatusCode::TOO_MANY_REQUESTS
+        {
+            return Err(refused(exception).retry_after(wire::retry_after(reply.headers(), at)));
         }
         if let Err(failure) = wire::success(reply, at) {
             let renewal = (reply.status() == StatusCode::UNAUTHORIZED).then_some(Renewal::LogIn);

@@ -28,6 +28,8 @@ use crate::secret::{Secret, Secrets, Source};
 
 mod bridge;
 mod dialog;
+#[cfg(test)]
+mod golden;
 mod oauth;
 mod payby;
 pub mod recorded;

@@ -92,10 +92,8 @@ impl Fault {
                 wire::success(reply, at).map_or_else(|by_status| by_status.reason, |()| ErrorReason::Rejected)
             }
         };
-        let meaning = match self.meaning {
-            Meaning::Throttled if self.code == 503 => "too many requests",
-            _ => CODES.iter().find(|(code, ..)| *code == self.code).map_or("not a listed code", |(.., words)| words),
-        };
+        let meaning =
+            CODES.iter().find(|(code, ..)| *code == self.code).map_or("not a listed code", |(.., meaning)| meaning);
         Failure::new(reason, format!("the gateway answered with fault {}: {meaning}", self.code))
             .retry_after(wire::retry_after(reply.headers(), at))
     }
