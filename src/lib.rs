@@ -16,8 +16,10 @@
 
 pub mod account;
 pub mod clock;
+pub mod config;
 pub mod document;
 pub mod failure;
 pub mod money;
 pub mod providers;
+pub mod rate_limit;
 pub mod secret;

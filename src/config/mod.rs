@@ -1,0 +1,127 @@
+//! The configuration: as written (`raw`) on one side, checked on the other; only the checked travels.
+//!
+//! [`Config::parse`] is pure, a text in and a value or every problem out. [`load`] stands at the edge: it
+//! reads the file and the secrets and connects. What is wrong is told by file, line, column and path,
+//! and never by showing a value, since any value may be a secret in the wrong place.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::account::{AccountId, Wallet};
+use crate::document::Node;
+use crate::money::{Amount, Currency};
+use crate::providers::{Api, Environment, Settings, Site};
+use crate::rate_limit::Quota;
+
+/// Everything that is polled, checked as a whole.
+#[derive(Debug, PartialEq)]
+pub struct Config {
+    /// In the order of the file.
+    pub providers: Vec<ProviderConfig>,
+}
+
+/// One set of credentials at one host, with the limit that its accounts share.
+pub struct ProviderConfig {
+    /// The label `provider`; unique.
+    pub name: Arc<str>,
+    /// Which adapter.
+    pub api: &'static dyn Api,
+    /// Where requests go.
+    pub site: Site,
+    /// What the provider allows.
+    pub quota: Quota,
+    /// The API's own part, without secrets.
+    pub settings: Box<dyn Settings>,
+    /// In the order of the file.
+    pub accounts: Vec<Arc<AccountConfig>>,
+    /// The keys that `settings` was read from: they decide whether two entries are the same.
+    own: Arc<Node>,
+}
+
+/// One account: what is asked, how often, and from which level people want to hear.
+#[derive(Debug, PartialEq)]
+pub struct AccountConfig {
+    /// The labels `provider` and `account`.
+    pub id: AccountId,
+    /// The label `api`.
+    pub api: &'static str,
+    /// The label `environment`.
+    pub environment: Environment,
+    /// From one poll to the next.
+    pub interval: Duration,
+    /// Within which a poll must end.
+    pub timeout: Duration,
+    /// The age at which a reading is withdrawn; at least `interval + timeout`.
+    pub stale_after: Duration,
+    /// Every wallet that a reading has; plain thresholds are about the first.
+    pub wallets: Vec<(Wallet, Currency)>,
+    /// The levels at which people want to hear, by wallet and severity.
+    pub thresholds: Vec<Threshold>,
+    /// More labels on every series of the account, sorted by name.
+    pub labels: Vec<(String, String)>,
+    /// Whose number it is.
+    pub asks: Asks,
+}
+
+/// A level of what can be spent in a wallet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Threshold {
+    /// Of which pot of money.
+    pub wallet: Wallet,
+    /// Of the amount.
+    pub currency: Currency,
+    /// How bad it is to be below.
+    pub severity: Severity,
+    /// In major units.
+    pub amount: Amount,
+}
+
+/// How bad it is to be below a threshold: the label `severity`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Someone should top up.
+    Warning,
+    /// Payments are about to fail.
+    Critical,
+}
+
+impl Severity {
+    /// The value of the label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// What decides whose number it is: if two are equal, a reading of one is a reading of the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asks {
+    api: &'static str,
+    site: Site,
+    provider: Arc<Node>,
+    account: Node,
+}
+
+impl PartialEq for ProviderConfig {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.api.facts().name == other.api.facts().name
+            && self.site == other.site
+            && self.quota == other.quota
+            && self.own == other.own
+            && self.accounts == other.accounts
+    }
+}
+
+impl fmt::Debug for ProviderConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderConfig")
+            .field("name", &self.name)
+            .field("api", &self.api)
+            .field("accounts", &self.accounts.len())
+            .finish_non_exhaustive()
+    }
+}
