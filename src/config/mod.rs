@@ -1,94 +1,127 @@
-//! Placeholder of the checked configuration, until the real one is merged.
+//! The configuration: as written (`raw`) on one side, checked on the other; only the checked travels.
+//!
+//! [`Config::parse`] is pure, a text in and a value or every problem out. [`load`] stands at the edge: it
+//! reads the file and the secrets and connects. What is wrong is told by file, line, column and path,
+//! and never by showing a value, since any value may be a secret in the wrong place.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::{AccountId, Wallet};
+use crate::document::Node;
 use crate::money::{Amount, Currency};
 use crate::providers::{Api, Environment, Settings, Site};
 use crate::rate_limit::Quota;
 
-/// Checked.
-#[derive(Debug)]
+/// Everything that is polled, checked as a whole.
+#[derive(Debug, PartialEq)]
 pub struct Config {
     /// In the order of the file.
     pub providers: Vec<ProviderConfig>,
 }
 
-/// Checked.
-#[derive(Debug)]
+/// One set of credentials at one host, with the limit that its accounts share.
 pub struct ProviderConfig {
-    /// Label.
+    /// The label `provider`; unique.
     pub name: Arc<str>,
-    /// API.
+    /// Which adapter.
     pub api: &'static dyn Api,
-    /// Where.
+    /// Where requests go.
     pub site: Site,
-    /// Limit.
+    /// What the provider allows.
     pub quota: Quota,
-    /// Own part.
-    pub settings: Arc<dyn Settings>,
-    /// Accounts.
+    /// The API's own part, without secrets.
+    pub settings: Box<dyn Settings>,
+    /// In the order of the file.
     pub accounts: Vec<Arc<AccountConfig>>,
+    /// The keys that `settings` was read from: they decide whether two entries are the same.
+    own: Arc<Node>,
 }
 
-/// Checked.
-#[derive(Clone, Debug, PartialEq)]
+/// One account: what is asked, how often, and from which level people want to hear.
+#[derive(Debug, PartialEq)]
 pub struct AccountConfig {
-    /// Labels.
+    /// The labels `provider` and `account`.
     pub id: AccountId,
-    /// Label `api`.
+    /// The label `api`.
     pub api: &'static str,
-    /// Label.
+    /// The label `environment`.
     pub environment: Environment,
-    /// Between polls.
+    /// From one poll to the next.
     pub interval: Duration,
-    /// Of one poll.
+    /// Within which a poll must end.
     pub timeout: Duration,
-    /// Age limit.
+    /// The age at which a reading is withdrawn; at least `interval + timeout`.
     pub stale_after: Duration,
-    /// First is the primary.
+    /// Every wallet that a reading has; plain thresholds are about the first.
     pub wallets: Vec<(Wallet, Currency)>,
-    /// Levels.
+    /// The levels at which people want to hear, by wallet and severity.
     pub thresholds: Vec<Threshold>,
-    /// Sorted.
+    /// More labels on every series of the account, sorted by name.
     pub labels: Vec<(String, String)>,
-    /// Whose number.
+    /// Whose number it is.
     pub asks: Asks,
 }
 
-/// Whose number it is.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Asks(pub Arc<Vec<serde_yaml::Value>>);
-
-/// A level.
+/// A level of what can be spent in a wallet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Threshold {
-    /// Of which.
+    /// Of which pot of money.
     pub wallet: Wallet,
-    /// In which.
+    /// Of the amount.
     pub currency: Currency,
-    /// How bad.
+    /// How bad it is to be below.
     pub severity: Severity,
-    /// From which on.
+    /// In major units.
     pub amount: Amount,
 }
 
-/// How bad.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// How bad it is to be below a threshold: the label `severity`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// Soon.
+    /// Someone should top up.
     Warning,
-    /// Now.
+    /// Payments are about to fail.
     Critical,
 }
 
 impl Severity {
-    /// Label.
+    /// The value of the label.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Warning => "warning",
             Self::Critical => "critical",
         }
+    }
+}
+
+/// What decides whose number it is: if two are equal, a reading of one is a reading of the other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asks {
+    api: &'static str,
+    site: Site,
+    provider: Arc<Node>,
+    account: Node,
+}
+
+impl PartialEq for ProviderConfig {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.api.facts().name == other.api.facts().name
+            && self.site == other.site
+            && self.quota == other.quota
+            && self.own == other.own
+            && self.accounts == other.accounts
+    }
+}
+
+impl fmt::Debug for ProviderConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProviderConfig")
+            .field("name", &self.name)
+            .field("api", &self.api)
+            .field("accounts", &self.accounts.len())
+            .finish_non_exhaustive()
     }
 }
