@@ -19,6 +19,7 @@ pub mod board;
 pub mod clock;
 pub mod config;
 pub mod document;
+pub mod exposition;
 pub mod failure;
 pub mod money;
 pub mod providers;
