@@ -105,13 +105,19 @@ pub struct Asks {
     account: Node,
 }
 
+impl ProviderConfig {
+    /// True if the other entry speaks to the same host with the same credentials: a session of one is a session of
+    /// the other.
+    pub fn same_connection(&self, other: &Self) -> bool {
+        self.api.facts().name == other.api.facts().name && self.site == other.site && self.own == other.own
+    }
+}
+
 impl PartialEq for ProviderConfig {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
-            && self.api.facts().name == other.api.facts().name
-            && self.site == other.site
+            && self.same_connection(other)
             && self.quota == other.quota
-            && self.own == other.own
             && self.accounts == other.accounts
     }
 }

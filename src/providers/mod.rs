@@ -36,6 +36,8 @@ pub mod recorded;
 mod signature;
 mod smilepayz;
 mod wire;
+
+pub(crate) use wire::reply_date;
 mod wso2;
 
 /// Every API that an account can be polled through. One line each.

@@ -85,13 +85,18 @@ pub(super) fn retry_after(headers: &HeaderMap, at: Timestamp) -> Option<Duration
         return Some(Duration::from_secs(seconds).min(MOST_RETRY_AFTER));
     }
     let date = http_date(text)?;
-    let theirs = headers.get(header::DATE).and_then(|value| http_date(value.to_str().ok()?)).unwrap_or(at);
+    let theirs = reply_date(headers).unwrap_or(at);
     let wait = Duration::try_from(date.duration_since(theirs)).unwrap_or_default();
     Some(wait.min(MOST_RETRY_AFTER))
 }
 
+/// The provider's own time of day: the header `Date`.
+pub(crate) fn reply_date(headers: &HeaderMap) -> Option<Timestamp> {
+    http_date(headers.get(header::DATE)?.to_str().ok()?)
+}
+
 /// A date as HTTP writes it, in its one current form. RFC 9110, section 5.6.7.
-pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
+fn http_date(text: &str) -> Option<Timestamp> {
     let date = jiff::fmt::strtime::parse("%a, %d %b %Y %H:%M:%S GMT", text).ok()?.to_datetime().ok()?;
     date.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
