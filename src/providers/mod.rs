@@ -32,6 +32,7 @@ mod dialog;
 mod golden;
 mod payby;
 pub mod recorded;
+mod rsa_key;
 mod signature;
 mod smilepayz;
 mod wire;

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode, header};
+use http::header::InvalidHeaderValue;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use url::Url;
 
+use crate::document::Problem;
 use crate::failure::{ErrorReason, Failure, quoted};
 use crate::money::{Amount, Currency};
+use crate::secret::{Secret, Secrets};
 
 /// The longest wait that a provider can ask for.
 pub(super) const MOST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -19,6 +22,23 @@ pub(super) const MOST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 /// `path` below the base URL, whatever path that has itself.
 pub(super) fn endpoint(base_url: &Url, path: &str) -> String {
     format!("{}{path}", base_url.as_str().trim_end_matches('/'))
+}
+
+/// The secret that the configuration key `key` names the source of.
+pub(super) fn secret<'a>(secrets: &'a Secrets, key: &str) -> Result<&'a Secret, Problem> {
+    secrets.get(key).ok_or_else(|| Problem::at(key, "this secret is needed; name where it is to be found"))
+}
+
+/// A header value that no log and no trace shows.
+pub(super) fn sensitive(text: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+    let mut value = HeaderValue::from_str(text)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The request, if it could be built.
+pub(super) fn built(request: Result<Request<Bytes>, http::Error>) -> Result<Request<Bytes>, Failure> {
+    request.map_err(|_| Failure::new(ErrorReason::Internal, "could not build the request"))
 }
 
 /// Passes a reply with status 200, else says what HTTP alone makes of it.
