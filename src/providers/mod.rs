@@ -30,6 +30,8 @@ mod bridge;
 mod dialog;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_case;
 mod payby;
 pub mod recorded;
 mod rsa_key;
