@@ -162,7 +162,7 @@ fn refused(key: &str, half: &str, found: &str) -> Problem {
 /// `openssl pkey -pubin -outform DER | sha256sum` prints.
 fn fingerprint(key: &PublicKey) -> Option<String> {
     let der = key.as_der().ok()?;
-    Some(Sha256::digest(der.as_ref()).iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(format!("{:x}", Sha256::digest(der.as_ref())))
 }
 
 #[cfg(test)]
@@ -282,7 +282,7 @@ mod tests {
             assert_eq!(ours, theirs.sign(message).to_vec());
         }
         let der = public.to_public_key_der().unwrap();
-        assert_eq!(hex(&Sha256::digest(der.as_bytes())), FINGERPRINT);
+        assert_eq!(format!("{:x}", Sha256::digest(der.as_bytes())), FINGERPRINT);
     }
 
     #[test]
@@ -328,9 +328,5 @@ mod tests {
     fn debug_shows_the_type_only() {
         let inquiry = BalanceInquiry::payby(&account().0, account().1);
         assert_eq!(format!("{:?} {:?} {inquiry:?}", key(), public_key()), "SigningKey VerifyingKey BalanceInquiry");
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
