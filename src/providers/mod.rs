@@ -30,9 +30,12 @@ mod bridge;
 mod dialog;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_case;
 mod oauth;
 mod payby;
 pub mod recorded;
+mod rsa_key;
 mod signature;
 mod smilepayz;
 mod wire;
