@@ -30,6 +30,7 @@ mod bridge;
 mod dialog;
 #[cfg(test)]
 mod golden;
+mod msisdn;
 mod oauth;
 mod payby;
 pub mod recorded;

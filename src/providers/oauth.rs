@@ -370,4 +370,60 @@ mod tests {
         }
         assert!(is_token(&Secret::new("x".repeat(4096))) && is_token(&Secret::new("a-._~+/=")));
     }
+
+    fn client(yaml: &str) -> OAuth {
+        let settings: Settings = serde_yaml::from_str(yaml).unwrap();
+        let secrets = ["login.client_secret", "login.password", "login.refresh_token"]
+            .into_iter()
+            .map(|key| (key, Secret::new(format!("the {key}"))))
+            .collect();
+        OAuth::connect(&settings, &"https://host.example".parse().unwrap(), "/token", &secrets).unwrap()
+    }
+
+    fn held(refresh: &str) -> Session {
+        Session { token: Secret::new("t"), refresh: Some(Secret::new(refresh)), lifetime: Duration::ZERO }
+    }
+
+    fn reply(body: &str) -> Response<Bytes> {
+        Response::new(Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    const GRANTS: [&str; 3] = [
+        "{ grant: client_credentials, client_id: key, client_secret: { file: s } }",
+        "{ grant: password, client_id: key, client_secret: { file: s }, username: u, password: { file: p } }",
+        "{ grant: refresh_token, client_id: key, client_secret: { file: s }, refresh_token: { file: r } }",
+    ];
+
+    #[test]
+    fn a_refresh_token_that_is_not_replaced_is_kept() {
+        for (sent, kept) in [("", "held"), (r#","refresh_token":"new""#, "new"), (r#","refresh_token":"""#, "held")] {
+            let body = format!(r#"{{"access_token":"a","token_type":"Bearer","expires_in":60{sent}}}"#);
+            for grant in GRANTS {
+                let exchange = LoginExchange { renew: Some(&held("held")), replies: &[reply(&body)] };
+                let LoginStep::Done(session) = client(grant).step(&exchange).unwrap() else { panic!("not done") };
+                assert_eq!(session.refresh, Some(Secret::new(kept)), "{grant}{sent}");
+                assert_eq!(session.lifetime, Duration::from_secs(60));
+            }
+        }
+    }
+
+    #[test]
+    fn the_refresh_token_of_a_dead_session_is_not_kept() {
+        let replies = [reply(r#"{"error":"invalid_grant"}"#), reply(r#"{"access_token":"a","token_type":"Bearer"}"#)];
+        let login = client(GRANTS[0]);
+        let step = login.step(&LoginExchange { renew: Some(&held("dead")), replies: &replies }).unwrap();
+        assert!(matches!(step, LoginStep::Done(Session { refresh: None, .. })));
+    }
+
+    #[test]
+    fn no_secret_is_in_the_address_of_a_request() {
+        for grant in GRANTS {
+            for renew in [None, Some(&held("held"))] {
+                let step = client(grant).step(&LoginExchange { renew, replies: &[] }).unwrap();
+                let LoginStep::Send(request) = step else { panic!("nothing sent") };
+                assert_eq!(request.uri(), "https://host.example/token");
+                assert!(request.headers().get(header::AUTHORIZATION).is_none_or(HeaderValue::is_sensitive));
+            }
+        }
+    }
 }
