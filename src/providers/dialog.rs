@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use super::msisdn::{Number, Subscriber, bare, is_path_segment};
 use super::oauth::{self, OAuth};
-use super::{Adapter, Exchange, Facts, Login, Provider, Renewal, Site, Step, wire, wso2};
+use super::{Adapter, Exchange, Facts, Login, Provider, Renewal, Site, Step, token, wire, wso2};
 use crate::account::{Balance, Reading, Wallet};
 use crate::document::Problem;
 use crate::failure::{ErrorReason, Failure};
@@ -71,17 +71,8 @@ pub(super) struct Account {
     accept_inactive: bool,
 }
 
-impl Account {
-    fn subscriber(&self) -> Result<Subscriber, Problem> {
-        match (&self.msisdn, &self.encrypted_msisdn) {
-            (Some(number), None) => Subscriber::plain(number)
-                .ok_or_else(|| Problem::at("msisdn", "expected 8 to 15 digits with the country code first")),
-            (None, Some(segment)) => Subscriber::encrypted(segment)
-                .ok_or_else(|| Problem::at("encrypted_msisdn", "expected one percent-encoded segment of a path")),
-            (Some(_), Some(_)) => Err(Problem::at("encrypted_msisdn", "give this or `msisdn`, not both")),
-            (None, None) => Err(Problem::at("msisdn", "give this or `encrypted_msisdn`")),
-        }
-    }
+fn subscriber(account: &Account) -> Result<Subscriber, Problem> {
+    Subscriber::of(account.msisdn.as_ref(), account.encrypted_msisdn.as_ref())
 }
 
 fn version() -> String {
@@ -123,7 +114,7 @@ impl Adapter for Dialog {
     }
 
     fn check_account(_: &Settings, account: &Account) -> Result<(), Problem> {
-        account.subscriber().map(drop)
+        subscriber(account).map(drop)
     }
 
     fn wallets(settings: &Settings, account: &Account) -> Vec<(Wallet, Currency)> {
@@ -136,7 +127,7 @@ impl Adapter for Dialog {
             None => Access::Token(wire::secret(secrets, "token")?.clone()),
         };
         if let Access::Token(token) = &access
-            && !oauth::is_token(token)
+            && !token::is_token(token)
         {
             return Err(Problem::at("token", "expected an access token: printable ASCII without spaces"));
         }
@@ -154,7 +145,7 @@ impl Adapter for Dialog {
     fn account(&self, account: &Account) -> Arc<dyn Provider> {
         Arc::new(Line {
             endpoint: self.endpoint.clone(),
-            subscriber: account.subscriber().ok(),
+            subscriber: subscriber(account).ok(),
             currency: account.currency.as_ref().unwrap_or(&self.currency).clone(),
             accept_inactive: account.accept_inactive,
             access: self.access.clone(),
@@ -369,24 +360,6 @@ mod tests {
             (format!("{token}, version: v1234567890123456"), Some("version")),
         ] {
             let checked = Dialog::check(&settings(&format!("{{ {yaml} }}")), &site());
-            assert_eq!(checked.err().map(|problem| problem.path.to_string()).as_deref(), problem, "{yaml}");
-        }
-    }
-
-    #[test]
-    fn an_account_has_one_number() {
-        let settings = settings("token: { file: t }");
-        for (yaml, problem) in [
-            ("msisdn: '94770000000'", None),
-            ("msisdn: 94770000000", None),
-            ("msisdn: +94770000000", None),
-            ("encrypted_msisdn: 'etel%3A9477-x'", None),
-            ("msisdn: '94 77'", Some("msisdn")),
-            ("encrypted_msisdn: a/b", Some("encrypted_msisdn")),
-            ("msisdn: '94770000000', encrypted_msisdn: x", Some("encrypted_msisdn")),
-            ("accept_inactive: true", Some("msisdn")),
-        ] {
-            let checked = Dialog::check_account(&settings, &account(&format!("{{ {yaml} }}")));
             assert_eq!(checked.err().map(|problem| problem.path.to_string()).as_deref(), problem, "{yaml}");
         }
     }

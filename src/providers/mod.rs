@@ -36,6 +36,7 @@ mod payby;
 pub mod recorded;
 mod signature;
 mod smilepayz;
+mod token;
 mod wire;
 mod wso2;
 

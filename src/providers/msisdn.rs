@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
+use crate::document::Problem;
+
 /// A subscriber's number as configured. It has a `Debug` only because configuration must, and that is mute.
 #[derive(Clone)]
 pub(super) struct Number(String);
@@ -55,15 +57,27 @@ pub(super) enum Subscriber {
 }
 
 impl Subscriber {
+    /// Exactly one of the keys `msisdn` and `encrypted_msisdn`.
+    pub(super) fn of(msisdn: Option<&Number>, encrypted_msisdn: Option<&Number>) -> Result<Self, Problem> {
+        match (msisdn, encrypted_msisdn) {
+            (Some(number), None) => Self::plain(number)
+                .ok_or_else(|| Problem::at("msisdn", "expected 8 to 15 digits with the country code first")),
+            (None, Some(segment)) => Self::encrypted(segment)
+                .ok_or_else(|| Problem::at("encrypted_msisdn", "expected one percent-encoded segment of a path")),
+            (Some(_), Some(_)) => Err(Problem::at("encrypted_msisdn", "give this or `msisdn`, not both")),
+            (None, None) => Err(Problem::at("msisdn", "give this or `encrypted_msisdn`")),
+        }
+    }
+
     /// A number with its country code, with or without `tel:` and `+`: 8 to 15 digits.
-    pub(super) fn plain(number: &Number) -> Option<Self> {
+    fn plain(number: &Number) -> Option<Self> {
         let digits = bare(&number.0);
         let numeric = digits.bytes().all(|byte| byte.is_ascii_digit()) && (8..=15).contains(&digits.len());
         numeric.then(|| Self::Plain(digits.to_owned()))
     }
 
     /// A segment that is percent-encoded already and goes out as it is.
-    pub(super) fn encrypted(segment: &Number) -> Option<Self> {
+    fn encrypted(segment: &Number) -> Option<Self> {
         is_path_segment(&segment.0).then(|| Self::Encrypted(segment.0.clone()))
     }
 
@@ -133,6 +147,31 @@ mod tests {
             ["", ".", "..", "%2e", ".%2E", "%2E%2e", "a/b", "a?b", "a#b", "a%", "a%1", "a%1g", "a b", "a\r\n", "\u{e9}"]
         {
             assert!(!is_path_segment(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn there_is_exactly_one() {
+        let read = |yaml: &str| serde_yaml::from_str::<Number>(yaml).unwrap();
+        let (plain, encrypted, wrong) = (read("94770000000"), read("'etel%3A9477-x'"), read("'94/77'"));
+        for (msisdn, encrypted_msisdn, expected) in [
+            (Some(&plain), None, Ok("94770000000")),
+            (None, Some(&encrypted), Ok("etel%3A9477-x")),
+            (Some(&wrong), None, Err("msisdn")),
+            (None, Some(&wrong), Err("encrypted_msisdn")),
+            (Some(&plain), Some(&encrypted), Err("encrypted_msisdn")),
+            (None, None, Err("msisdn")),
+        ] {
+            let subscriber = Subscriber::of(msisdn, encrypted_msisdn).map_err(|problem| problem.path.to_string());
+            assert_eq!(subscriber.as_ref().map(Subscriber::segment).map_err(String::as_str), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_without_showing_it() {
+        for yaml in ["[94770000000]", "{ a: 94770000000 }", "~", "true", "94770000000.5", "-94770000000"] {
+            let error = serde_yaml::from_str::<Number>(yaml).unwrap_err().to_string();
+            assert!(!error.contains("9477"), "{error}");
         }
     }
 
