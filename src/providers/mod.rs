@@ -30,10 +30,13 @@ mod bridge;
 mod dialog;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_case;
 mod msisdn;
 mod oauth;
 mod payby;
 pub mod recorded;
+mod rsa_key;
 mod signature;
 mod smilepayz;
 mod token;
