@@ -321,7 +321,7 @@ fn refused(exception: &RawValue) -> Failure {
         .map(|exception| exception.message_id)
         .filter(plain);
     let detail = match id {
-        Some(id) => format!("the provider refused the request with {id}; is the number allowed for this application"),
+        Some(id) => format!("the provider refused the request with {id}; check that it allows this number"),
         None => "the provider refused the request without a known message id".to_owned(),
     };
     Failure::new(ErrorReason::Rejected, detail)
