@@ -32,16 +32,19 @@ mod dialog;
 mod golden;
 #[cfg(test)]
 mod golden_case;
+mod msisdn;
 mod oauth;
 mod payby;
 pub mod recorded;
 mod rsa_key;
 mod signature;
 mod smilepayz;
+mod token;
 mod wire;
-
-pub(crate) use wire::reply_date;
 mod wso2;
+
+pub use rsa_key::fingerprint;
+pub(crate) use wire::reply_date;
 
 /// Every API that an account can be polled through. One line each.
 pub static ALL: &[&dyn Api] = &[
