@@ -28,8 +28,13 @@ use crate::secret::{Secret, Secrets, Source};
 
 mod bridge;
 mod dialog;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod golden_case;
 mod payby;
 pub mod recorded;
+mod rsa_key;
 mod signature;
 mod smilepayz;
 mod wire;

@@ -1,17 +1,24 @@
 //! What adapters share: status and header rules, JSON bodies, amounts, identities.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode, header};
+use http::header::InvalidHeaderValue;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use url::Url;
 
+use crate::document::Problem;
 use crate::failure::{ErrorReason, Failure, quoted};
 use crate::money::{Amount, Currency};
+use crate::secret::{Secret, Secrets};
 
 /// The longest wait that a provider can ask for.
 pub(super) const MOST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -19,6 +26,23 @@ pub(super) const MOST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 /// `path` below the base URL, whatever path that has itself.
 pub(super) fn endpoint(base_url: &Url, path: &str) -> String {
     format!("{}{path}", base_url.as_str().trim_end_matches('/'))
+}
+
+/// The secret that the configuration key `key` names the source of.
+pub(super) fn secret<'a>(secrets: &'a Secrets, key: &str) -> Result<&'a Secret, Problem> {
+    secrets.get(key).ok_or_else(|| Problem::at(key, "this secret is needed; name where it is to be found"))
+}
+
+/// A header value that no log and no trace shows.
+pub(super) fn sensitive(text: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+    let mut value = HeaderValue::from_str(text)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The request, if it could be built.
+pub(super) fn built(request: Result<Request<Bytes>, http::Error>) -> Result<Request<Bytes>, Failure> {
+    request.map_err(|_| Failure::new(ErrorReason::Internal, "could not build the request"))
 }
 
 /// Passes a reply with status 200, else says what HTTP alone makes of it.
@@ -68,26 +92,59 @@ pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
 
 /// The body as a `T`: valid UTF-8, one JSON object, nothing around it, no field twice.
 ///
-/// What does not parse is `malformed`; what parses but has another shape is `schema`. The text of
-/// `serde_json`'s errors is left out, because it quotes the reply.
+/// What does not parse is `malformed`; what parses but has another shape is `schema`.
 pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     let malformed = |what: &str| Failure::new(ErrorReason::Malformed, what);
     let text = std::str::from_utf8(body).map_err(|_| malformed("the reply is not valid UTF-8"))?;
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
         return Err(malformed(if text.is_empty() { "the reply is empty" } else { "the reply is not a JSON object" }));
     }
+    read(text, "reply")
+}
+
+/// A part of a reply that was kept as text until it was known to matter.
+pub(super) fn part<T: DeserializeOwned>(field: &str, raw: &RawValue) -> Result<T, Failure> {
+    read(raw.get(), &format!("field {field}"))
+}
+
+/// The text of `serde_json`'s errors is left out, because it quotes the reply.
+fn read<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Failure> {
     serde_json::from_str(text).map_err(|error| {
-        let place = format!("at line {} column {} of the reply", error.line(), error.column());
+        let place = format!("at line {} column {} of the {what}", error.line(), error.column());
         match error.classify() {
             Category::Data => Failure::new(
                 ErrorReason::Schema,
-                format!("the reply does not have the documented fields and types ({place})"),
+                format!("the {what} does not have the documented fields and types ({place})"),
             ),
             Category::Syntax | Category::Eof | Category::Io => {
-                malformed(&format!("the reply is not complete, valid JSON ({place})"))
+                Failure::new(ErrorReason::Malformed, format!("the {what} is not complete, valid JSON ({place})"))
             }
         }
     })
+}
+
+/// A `T` that is written as an object. A derived struct alone would also take its fields from an array.
+#[derive(Debug)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
 }
 
 /// An amount that the provider writes as a JSON number.
@@ -98,6 +155,16 @@ pub(super) fn number(field: &str, raw: &RawValue) -> Result<Amount, Failure> {
 /// An amount that the provider writes as text.
 pub(super) fn amount(field: &str, text: &str) -> Result<Amount, Failure> {
     Amount::parse(text).map_err(|why| Failure::new(ErrorReason::Schema, format!("the field {field} is {why}")))
+}
+
+/// Letters, digits, `_` and `-` only: fit for a header and for a log.
+pub(super) fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// A provider's code, fit for a log line: as it is if it looks like a code.
+pub(super) fn code(text: &str) -> &str {
+    if (1..=16).contains(&text.len()) && is_plain(text) { text } else { "(not a code)" }
 }
 
 /// Passes the currency that was asked for.
@@ -213,9 +280,9 @@ mod tests {
         assert_eq!(probe(br#" {"amount": 897993.88, "more": [1]} "#), Ok("897993.88".to_owned()));
         let _ = serde_json::from_str::<Probe<'_>>(r#"{"amount":1}"#).unwrap().amount;
         for (body, expected) in [
-            (&br#""#[..], "malformed"),
-            (br#"[5]"#, "malformed"),
-            (br#"null"#, "malformed"),
+            (&b""[..], "malformed"),
+            (b"[5]", "malformed"),
+            (b"null", "malformed"),
             (b"<html>", "malformed"),
             (b"\xef\xbb\xbf{\"amount\":1}", "malformed"),
             (b"{\"amount\":1,\"x\":\"\xff\"}", "malformed"),
@@ -236,6 +303,30 @@ mod tests {
             (br#"{"amount":1e-400}"#, "schema"),
         ] {
             assert_eq!(probe(body), Err(expected), "{}", String::from_utf8_lossy(body));
+        }
+    }
+
+    #[test]
+    fn an_object_is_never_taken_from_an_array() {
+        #[derive(Debug, Deserialize)]
+        struct Money {
+            amount: Box<RawValue>,
+            currency: Option<String>,
+        }
+        #[derive(Debug, Deserialize)]
+        struct Row {
+            money: Object<Money>,
+        }
+        let read = |body: &str| object::<Row>(body.as_bytes()).map(|row| row.money.0).map_err(|f| f.reason.as_str());
+        let money = read(r#"{"money":{"amount":0.10,"currency":"AED"}}"#).unwrap();
+        assert_eq!((money.amount.get(), money.currency.as_deref()), ("0.10", Some("AED")));
+        for body in [
+            r#"{"money":[0.10,"AED"]}"#,
+            r#"{"money":"0.10"}"#,
+            r#"{"money":null}"#,
+            r#"{"money":{"amount":1,"amount":2}}"#,
+        ] {
+            assert_eq!(read(body).err(), Some("schema"), "{body}");
         }
     }
 
