@@ -156,13 +156,10 @@ fn expected(wanted: &dyn Expected) -> String {
     format!("expected a whole number of at most {most}")
 }
 
-/// The variants of [`Source`](crate::secret::Source), which deserves a word more than other choices.
+/// The keys of a [`Source`](crate::secret::Source). Who writes something else there may have written the secret.
 const SECRET_SOURCE: &[&str] = &["file", "env", "credential"];
 
 fn choices(known: &'static [&'static str]) -> String {
-    if known == SECRET_SOURCE {
-        return "expected one of { file: … }, { env: … }, { credential: … }; secrets are never written here".to_owned();
-    }
     format!("expected {}", choice(known.iter().copied()))
 }
 
@@ -277,9 +274,13 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        keys: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refusal> {
+        if keys == SECRET_SOURCE && !self.0.is_mapping() {
+            let wanted = "expected one of { file: … }, { env: … }, { credential: … }; secrets are never written here";
+            return Err(Refusal::other(wanted));
+        }
         self.mapping(visitor)
     }
 

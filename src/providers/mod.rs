@@ -32,12 +32,16 @@ mod dialog;
 mod golden;
 #[cfg(test)]
 mod golden_case;
+mod msisdn;
+mod oauth;
 mod payby;
 pub mod recorded;
 mod rsa_key;
 mod signature;
 mod smilepayz;
+mod token;
 mod wire;
+mod wso2;
 
 /// Every API that an account can be polled through. One line each.
 pub static ALL: &[&dyn Api] = &[

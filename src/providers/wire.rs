@@ -4,6 +4,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::header::InvalidHeaderValue;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
@@ -38,6 +40,13 @@ pub(super) fn sensitive(text: &str) -> Result<HeaderValue, InvalidHeaderValue> {
     let mut value = HeaderValue::from_str(text)?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// HTTP Basic credentials: joined with one colon, nothing trimmed. RFC 7617, section 2.
+pub(super) fn basic(user: &str, password: &Secret) -> Result<HeaderValue, InvalidHeaderValue> {
+    let pair = Secret::new(format!("{user}:{}", password.expose()));
+    let header = Secret::new(format!("Basic {}", BASE64_STANDARD.encode(pair.expose())));
+    sensitive(header.expose())
 }
 
 /// The request, if it could be built.
@@ -145,6 +154,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 
         deserializer.deserialize_map(Fields(PhantomData))
     }
+}
+
+/// Reads an optional field that must not be `null`: a missing one is `None`, a sent one must have the type.
+pub(super) fn sent<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// An amount that the provider writes as a JSON number.
@@ -328,6 +342,14 @@ mod tests {
         ] {
             assert_eq!(read(body).err(), Some("schema"), "{body}");
         }
+    }
+
+    #[test]
+    fn basic_credentials_are_joined_with_one_colon_and_hidden() {
+        let header = basic("bridge-user", &Secret::new("p@ss:word=")).unwrap();
+        assert_eq!(header.to_str().unwrap(), "Basic YnJpZGdlLXVzZXI6cEBzczp3b3JkPQ==");
+        assert!(header.is_sensitive());
+        assert_eq!(basic(" a", &Secret::new(" b ")).unwrap(), "Basic IGE6IGIg");
     }
 
     #[test]
