@@ -9,16 +9,44 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::{AccountId, Wallet};
-use crate::document::Node;
+use crate::document::{Node, Problem, Problems};
 use crate::money::{Amount, Currency};
-use crate::providers::{Api, Environment, Settings, Site};
+use crate::providers::{Api, Connection, Environment, Settings, Site};
 use crate::rate_limit::Quota;
+use crate::secret::Secrets;
+
+mod check;
+mod load;
+mod pace;
+mod quota;
+mod raw;
+mod schema;
+mod secret_reader;
+mod site;
+mod span;
+
+pub use load::{Loaded, Refused, load};
+pub use schema::schema;
+pub use secret_reader::{SecretReader, Stamp};
 
 /// Everything that is polled, checked as a whole.
 #[derive(Debug, PartialEq)]
 pub struct Config {
     /// In the order of the file.
     pub providers: Vec<ProviderConfig>,
+}
+
+impl Config {
+    /// Reads a configuration, strictly: itself, or everything that is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, Problems> {
+        let (root, mut problems) = Node::parse(text).map_err(|problem| vec![problem])?;
+        match check::check(&root) {
+            Ok(config) if problems.is_empty() => return Ok(config),
+            Ok(_) => {}
+            Err(more) => problems.extend(more),
+        }
+        Err(problems.into())
+    }
 }
 
 /// One set of credentials at one host, with the limit that its accounts share.
@@ -110,6 +138,23 @@ impl ProviderConfig {
     /// the other.
     pub fn same_connection(&self, other: &Self) -> bool {
         self.api.facts().name == other.api.facts().name && self.site == other.site && self.own == other.own
+    }
+
+    /// Reads the secrets and takes them in: ready to be polled.
+    pub fn connect(&self, secrets: &SecretReader) -> Result<Connection, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut read = Vec::new();
+        for (key, source) in self.settings.secrets() {
+            match secrets.read(source) {
+                Ok(secret) => read.push((key, secret)),
+                Err(why) => problems.push(Problem::at(key, why).below(self.own.path())),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let secrets: Secrets = read.into_iter().collect();
+        self.settings.connect(&secrets).map_err(|problem| vec![problem.below(self.own.path())])
     }
 }
 

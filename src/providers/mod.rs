@@ -308,25 +308,30 @@ impl<A: Adapter> Api for Registered<A> {
     }
 
     fn read(&self, site: &Site, provider: &Node, accounts: &[Node]) -> Result<Box<dyn Settings>, Vec<Problem>> {
-        let settings = provider
-            .read::<A::Settings>()
-            .and_then(|settings| A::check(&settings, site).map(|()| settings).map_err(|p| p.below(provider.path())))
-            .map_err(|problem| vec![problem])?;
         let mut problems = Vec::new();
+        let settings = provider.read_all::<A::Settings>().and_then(|settings| {
+            A::check(&settings, site).map(|()| settings).map_err(|problem| vec![problem.below(provider.path())])
+        });
+        let settings = settings.map_err(|more| problems.extend(more)).ok();
         let mut checked = Vec::with_capacity(accounts.len());
         for node in accounts {
-            let account = node.read::<A::Account>().and_then(|account| {
-                A::check_account(&settings, &account).map(|()| account).map_err(|p| p.below(node.path()))
+            let account = node.read_all::<A::Account>().and_then(|account| match &settings {
+                Some(settings) => A::check_account(settings, &account)
+                    .map(|()| account)
+                    .map_err(|problem| vec![problem.below(node.path())]),
+                None => Ok(account),
             });
             match account {
                 Ok(account) => checked.push(account),
-                Err(problem) => problems.push(problem),
+                Err(more) => problems.extend(more),
             }
         }
-        if !problems.is_empty() {
-            return Err(problems);
+        match settings {
+            Some(provider) if problems.is_empty() => {
+                Ok(Box::new(Checked::<A> { site: site.clone(), provider, accounts: checked }))
+            }
+            Some(_) | None => Err(problems),
         }
-        Ok(Box::new(Checked::<A> { site: site.clone(), provider: settings, accounts: checked }))
     }
 
     fn schemas(&self, generator: &mut SchemaGenerator) -> (Schema, Schema) {

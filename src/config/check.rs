@@ -1,0 +1,233 @@
+//! From the tree to the checked configuration, with every problem on the way.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::sync::Arc;
+
+use url::Url;
+
+use super::raw::{self, Levels, MOST_LABELS, Name, Pace, Thresholds};
+use super::{AccountConfig, Asks, Config, ProviderConfig, Severity, Threshold, pace, quota, site};
+use crate::account::{AccountId, Wallet};
+use crate::document::{Node, Path, Problem, choice, nearest};
+use crate::money::Currency;
+use crate::providers::{self, Api, Environment, Facts, Site};
+use crate::secret::Source;
+
+/// Most accounts of a configuration: what the exporter is measured with.
+const MOST_ACCOUNTS: usize = 10_000;
+
+/// The whole of it, or everything that is wrong with it.
+pub(super) fn check(root: &Node) -> Result<Config, Vec<Problem>> {
+    let mut check = Check::default();
+    let defaults = check.keep(root.read_all::<raw::File>()).map(|file| file.defaults);
+    if let Some(defaults) = defaults {
+        check.problems.extend(pace::problems(defaults, defaults, &root.path().key("defaults")));
+    }
+    let providers: Vec<_> = root.list("providers").iter().filter_map(|node| check.provider(node, defaults)).collect();
+    if check.account_names.len() > MOST_ACCOUNTS {
+        let message = format!("expected at most {MOST_ACCOUNTS} accounts in all");
+        check.problems.push(Problem::at("providers", message).with_the_key());
+    }
+    if check.problems.is_empty() { Ok(Config { providers }) } else { Err(check.problems) }
+}
+
+#[derive(Default)]
+struct Check {
+    problems: Vec<Problem>,
+    provider_names: HashMap<String, Path>,
+    account_names: HashMap<String, Path>,
+    connections: HashMap<(&'static str, Url, Arc<Node>), Path>,
+}
+
+/// An account entry: the keys that all APIs share, and the others.
+struct Entry {
+    path: Path,
+    common: Option<raw::Account>,
+    own: Node,
+}
+
+impl Check {
+    fn keep<T>(&mut self, result: Result<T, Vec<Problem>>) -> Option<T> {
+        result.map_err(|problems| self.problems.extend(problems)).ok()
+    }
+
+    fn keep_one<T>(&mut self, result: Result<T, Problem>) -> Option<T> {
+        result.map_err(|problem| self.problems.push(problem)).ok()
+    }
+
+    fn provider(&mut self, node: &Node, defaults: Option<Pace>) -> Option<ProviderConfig> {
+        let (common, own) = self.keep_one(node.split(raw::PROVIDER_KEYS))?;
+        let common = self.keep(common.read_all::<raw::Provider>());
+        if let Some(common) = &common {
+            let taken = unique(&mut self.provider_names, &common.name, node.path());
+            self.problems.extend(taken);
+        }
+        let entries: Vec<_> = node.list("accounts").iter().filter_map(|account| self.entry(account)).collect();
+        let api = self.api(node)?;
+        let facts = api.facts();
+        let site = common.as_ref().map(|c| site::of(facts, c.environment, c.base_url.as_deref(), node.path()));
+        let site = site.and_then(|site| self.keep_one(site));
+        let limit = common.as_ref().map(|c| quota::of(facts, c.rate_limit.as_ref(), node.path()));
+        let limit = limit.and_then(|limit| self.keep(limit));
+
+        // with a wrong host the API's own keys can be read all the same
+        let host = site.clone().or_else(|| site::of(facts, Environment::Production, None, node.path()).ok())?;
+        let account_keys: Vec<_> = entries.iter().map(|entry| entry.own.clone()).collect();
+        let settings = self.keep(api.read(&host, &own, &account_keys));
+        if let Some(settings) = &settings {
+            let unusable = settings.secrets().into_iter().filter_map(|(key, source)| unusable(key, source));
+            self.problems.extend(unusable.map(|problem| problem.below(node.path())));
+        }
+        let (common, site, quota) = (common?, site?, limit?);
+        let own = Arc::new(own);
+        self.connection(facts, &site, &own, node.path());
+
+        let mut wallets = settings.iter().flat_map(|settings| settings.wallets());
+        let name: Arc<str> = common.name.0.into();
+        let mut accounts = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let wallets = wallets.next();
+            let (Some(common), Some(defaults)) = (entry.common, defaults) else { continue };
+            let written = common.pace();
+            let pace = written.or(defaults);
+            self.problems.extend(pace::problems(written, pace, &entry.path));
+            let Some(wallets) = wallets else { continue };
+            let thresholds = self.thresholds(common.thresholds.as_ref(), &wallets, &entry.path.key("thresholds"));
+            accounts.push(Arc::new(AccountConfig {
+                id: AccountId { provider: name.clone(), account: common.name.0.into() },
+                api: facts.name,
+                environment: site.environment,
+                interval: pace.interval(),
+                timeout: pace.timeout(),
+                stale_after: pace.stale_after(),
+                wallets,
+                thresholds,
+                labels: common.labels.into_iter().map(|(name, value)| (name.0, value.0)).collect(),
+                asks: Asks { api: facts.name, site: site.clone(), provider: own.clone(), account: entry.own },
+            }));
+        }
+        let intervals: Vec<_> = accounts.iter().map(|account| account.interval).collect();
+        self.problems.extend(quota::exceeded(&quota, &intervals, node));
+        Some(ProviderConfig { name, api, site, quota, settings: settings?, accounts, own })
+    }
+
+    fn entry(&mut self, node: &Node) -> Option<Entry> {
+        let (common, own) = self.keep_one(node.split(raw::ACCOUNT_KEYS))?;
+        let common = self.keep(common.read_all::<raw::Account>());
+        if let Some(common) = &common {
+            let taken = unique(&mut self.account_names, &common.name, node.path());
+            self.problems.extend(taken);
+            if common.labels.len() > MOST_LABELS {
+                let path = node.path().key("labels");
+                self.problems.push(Problem::of(path, format!("expected at most {MOST_LABELS} labels")).with_the_key());
+            }
+        }
+        Some(Entry { path: node.path().clone(), common, own })
+    }
+
+    /// The API. That the key is there is seen where all keys are.
+    fn api(&mut self, node: &Node) -> Option<&'static dyn Api> {
+        let name = node.get("api")?.read::<String>().ok()?;
+        let known = || providers::ALL.iter().map(|api| api.facts().name);
+        let api = providers::find(&name).ok_or_else(|| {
+            let meant = nearest(&name, known()).map(|meant| format!(": did you mean `{meant}`?"));
+            let message = format!("expected {}{}", choice(known()), meant.unwrap_or_default());
+            Problem::of(node.path().key("api"), message)
+        });
+        self.keep_one(api)
+    }
+
+    /// One connection has one limit: two entries for it would allow twice as much.
+    fn connection(&mut self, facts: &'static Facts, site: &Site, own: &Arc<Node>, path: &Path) {
+        match self.connections.entry((facts.name, site.base_url.clone(), own.clone())) {
+            Slot::Vacant(slot) => {
+                slot.insert(path.clone());
+            }
+            Slot::Occupied(other) => {
+                let other = other.get();
+                self.problems.push(Problem::of(
+                    path.clone(),
+                    format!("the same connection as {other}: put all its accounts there, since they share one limit"),
+                ));
+            }
+        }
+    }
+
+    fn thresholds(&mut self, written: Option<&Thresholds>, wallets: &Wallets, path: &Path) -> Vec<Threshold> {
+        let mut thresholds = Vec::new();
+        let mut add = |check: &mut Self, levels: &Levels, (wallet, currency): &(Wallet, Currency), path: &Path| {
+            if let (Some(warning), Some(critical)) = (levels.warning, levels.critical)
+                && critical.0 > warning.0
+            {
+                check.problems.push(Problem::of(path.key("critical"), "expected at most what `warning` is"));
+            }
+            for (severity, amount) in [(Severity::Warning, levels.warning), (Severity::Critical, levels.critical)] {
+                let threshold = |amount: raw::Number| Threshold {
+                    wallet: *wallet,
+                    currency: currency.clone(),
+                    severity,
+                    amount: amount.0,
+                };
+                thresholds.extend(amount.map(threshold));
+            }
+        };
+        match written {
+            None => {}
+            Some(Thresholds::First(levels)) => match wallets.first() {
+                Some(first) => add(self, levels, first, path),
+                None => self.problems.push(Problem::of(path.clone(), "this account has no wallet")),
+            },
+            Some(Thresholds::ByWallet(named)) => {
+                for (name, levels) in named {
+                    let path = path.key(name);
+                    match wallets.iter().find(|(wallet, _)| wallet.as_str() == name) {
+                        Some(_) if levels.warning.is_none() && levels.critical.is_none() => {
+                            self.problems.push(Problem::of(path, "expected `warning`, `critical` or both"));
+                        }
+                        Some(wallet) => add(self, levels, wallet, &path),
+                        None => {
+                            let known = choice(wallets.iter().map(|(wallet, _)| wallet.as_str()));
+                            let message = format!("expected a wallet of this account: {known}");
+                            self.problems.push(Problem::of(path, message).with_the_key());
+                        }
+                    }
+                }
+            }
+        }
+        thresholds
+    }
+}
+
+type Wallets = [(Wallet, Currency)];
+
+fn unique(names: &mut HashMap<String, Path>, name: &Name, path: &Path) -> Option<Problem> {
+    match names.entry(name.0.clone()) {
+        Slot::Vacant(slot) => {
+            slot.insert(path.clone());
+            None
+        }
+        Slot::Occupied(other) => {
+            let other = other.get();
+            Some(Problem::of(path.key("name"), format!("{other} has this name: names are unique in the whole file")))
+        }
+    }
+}
+
+/// What is wrong with where a secret is said to be. The text is not shown: it might be the secret.
+fn unusable(key: &str, source: &Source) -> Option<Problem> {
+    let (part, sound, wanted) = match source {
+        Source::File(path) => ("file", !path.as_os_str().is_empty(), "expected the path of a file"),
+        Source::Env(name) => {
+            let mut bytes = name.bytes();
+            let first = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+            let sound = first && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            ("env", sound, "expected the name of an environment variable")
+        }
+        Source::Credential(name) => {
+            let sound = !["", ".", ".."].contains(&name.as_str()) && !name.contains('/');
+            ("credential", sound, "expected the name of a systemd credential")
+        }
+    };
+    (!sound).then(|| Problem::at(&format!("{key}.{part}"), format!("{wanted}; secrets are never written here")))
+}

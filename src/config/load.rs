@@ -1,0 +1,60 @@
+//! From a file to connections: the only part of the configuration that touches the disk.
+
+use std::fmt;
+use std::io::Read as _;
+use std::path::Path;
+
+use super::secret_reader::{SecretReader, open};
+use super::{Config, ProviderConfig};
+use crate::document::Problems;
+use crate::providers::Connection;
+
+/// Most bytes of a configuration file.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// A configuration and what it takes to poll it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What is polled.
+    pub config: Config,
+    /// One per provider, in its order.
+    pub connections: Vec<Connection>,
+}
+
+/// Why a configuration cannot be used, for people: every problem, with its place. No value is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused(String);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.trim_end())
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Reads the file and the secrets that it names, and connects; all or nothing.
+pub fn load(path: &Path, secrets: &SecretReader) -> Result<Loaded, Refused> {
+    let name = path.display().to_string();
+    let text = read(path).map_err(|why| Refused(format!("{name}: the configuration {why}")))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let refused = |problems: Problems| Refused(problems.render(&name, text));
+    let config = Config::parse(text).map_err(refused)?;
+    let (connections, problems): (Vec<_>, Vec<_>) =
+        config.providers.iter().map(|provider: &ProviderConfig| provider.connect(secrets)).partition(Result::is_ok);
+    let problems: Vec<_> = problems.into_iter().filter_map(Result::err).flatten().collect();
+    if !problems.is_empty() {
+        return Err(refused(problems.into()));
+    }
+    Ok(Loaded { config, connections: connections.into_iter().filter_map(Result::ok).collect() })
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let (file, _) = open(path)?;
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot be read: {}", error.kind()))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(format!("is larger than {} MiB", MOST_BYTES >> 20));
+    }
+    String::from_utf8(bytes).map_err(|_| "is not valid UTF-8".to_owned())
+}
