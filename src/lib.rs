@@ -25,3 +25,4 @@ pub mod money;
 pub mod providers;
 pub mod rate_limit;
 pub mod secret;
+pub mod web;
