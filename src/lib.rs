@@ -24,5 +24,6 @@ pub mod failure;
 pub mod money;
 pub mod providers;
 pub mod rate_limit;
+pub mod reference;
 pub mod secret;
 pub mod web;
