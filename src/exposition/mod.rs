@@ -20,6 +20,7 @@ mod telemetry;
 mod writer;
 
 use catalogue::{METRICS, Metric, Samples, Subject};
+pub(crate) use format::quality;
 pub use format::{Escaping, Format, negotiate};
 pub use telemetry::Telemetry;
 use writer::{Family, Labels, Writer};

@@ -54,11 +54,11 @@ pub enum Subject {
 pub enum Presence {
     /// As long as its account or provider is configured, from the first scrape on.
     Always,
-    /// While the last good reading is younger than `stale_after` and has the figure.
+    /// While the last good reading is not older than `stale_after` and has the figure.
     WhileFresh,
     /// From the first good reading on, and then for good.
     OnceRead,
-    /// At the times that the text tells.
+    /// If what the text says is so.
     When(&'static str),
 }
 

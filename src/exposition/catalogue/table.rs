@@ -77,7 +77,7 @@ pub static METRICS: &[Metric] = &[
         kind: Kind::Gauge,
         labels: &[],
         presence: Presence::Always,
-        help: "1 while the account's last good reading is younger than balance_stale_after_seconds, else 0: then its \
+        help: "1 while the account's last good reading is not older than balance_stale_after_seconds, else 0: then its \
                balances are withdrawn. Decided at the scrape.",
         samples: Samples::Account(samples::fresh),
     },
@@ -126,7 +126,7 @@ pub static METRICS: &[Metric] = &[
         kind: Kind::Gauge,
         labels: &[],
         presence: Presence::Always,
-        help: "The configured age from which a reading of the account is not shown any more.",
+        help: "The configured age up to which a reading of the account is shown.",
         samples: Samples::Account(samples::stale_after),
     },
     Metric {
