@@ -20,4 +20,5 @@ pub mod document;
 pub mod failure;
 pub mod money;
 pub mod providers;
+pub mod sandbox;
 pub mod secret;
