@@ -166,6 +166,11 @@ impl Currency {
         (listed || TOKENS.contains(&code)).then(|| Self(code.into()))
     }
 
+    /// The Sri Lankan rupee, the default of an API that names no currency.
+    pub(crate) fn lkr() -> Self {
+        Self("LKR".into())
+    }
+
     /// The code.
     pub fn as_str(&self) -> &str {
         &self.0

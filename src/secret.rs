@@ -32,7 +32,8 @@ impl fmt::Debug for Secret {
 
 /// Where a secret is to be found. It is written in the configuration; the secret never is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields, try_from = "Written")]
+#[schemars(!try_from)]
 pub enum Source {
     /// The content of a file, without one trailing newline. A relative path starts at the
     /// configuration file. Read again when the file changes.
@@ -41,6 +42,28 @@ pub enum Source {
     Env(String),
     /// A systemd credential: the file of that name in `$CREDENTIALS_DIRECTORY`.
     Credential(String),
+}
+
+/// A source as a mapping of one key; YAML libraries would want a tag (`!file`) for an enum.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    file: Option<PathBuf>,
+    env: Option<String>,
+    credential: Option<String>,
+}
+
+impl TryFrom<Written> for Source {
+    type Error = &'static str;
+
+    fn try_from(written: Written) -> Result<Self, Self::Error> {
+        match (written.file, written.env, written.credential) {
+            (Some(path), None, None) => Ok(Self::File(path)),
+            (None, Some(name), None) => Ok(Self::Env(name)),
+            (None, None, Some(name)) => Ok(Self::Credential(name)),
+            _ => Err("expected exactly one of `file`, `env` and `credential`"),
+        }
+    }
 }
 
 impl fmt::Display for Source {
@@ -89,7 +112,10 @@ mod tests {
     #[test]
     fn a_source_is_exactly_one_of_three() {
         let read = |yaml: &str| serde_yaml::from_str::<Source>(yaml);
-        assert!(read("!file a").is_ok() || read("{ file: a }").is_ok());
+        assert_eq!(read("{ file: a }").unwrap(), Source::File("a".into()));
+        assert_eq!(read("{ env: A }").unwrap(), Source::Env("A".to_owned()));
+        assert_eq!(read("{ credential: a }").unwrap(), Source::Credential("a".to_owned()));
+        assert!(read("{}").is_err());
         assert!(read("{ file: a, env: B }").is_err());
         assert!(read("{ vault: a }").is_err());
         assert!(read("hunter2").is_err());

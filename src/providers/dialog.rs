@@ -1,64 +1,412 @@
-//! Not written yet.
+//! Dialog Axiata's `IdeaBiz`: the balance of a subscriber's number, read with an OAuth 2 token.
+//!
+//! The number is personal data. It stands in the path of the request and nowhere else: not in a
+//! failure, not in the reading, not in any `Debug`.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
-use super::{Adapter, Exchange, Facts, Provider, Site, Step};
-use crate::account::Wallet;
+use super::oauth::{self, OAuth};
+use super::{Adapter, Exchange, Facts, Login, Provider, Renewal, Site, Step, wire, wso2};
+use crate::account::{Balance, Reading, Wallet};
 use crate::document::Problem;
 use crate::failure::{ErrorReason, Failure};
 use crate::money::Currency;
-use crate::secret::{Secrets, Source};
+use crate::secret::{Secret, Secrets, Source};
 
-pub(super) struct Dialog;
+/// A connection to the gateway.
+pub(super) struct Dialog {
+    /// Up to the number.
+    endpoint: String,
+    currency: Currency,
+    access: Access,
+}
 
+/// Where the access token comes from.
+#[derive(Clone)]
+enum Access {
+    /// From the configuration; somebody else renews it.
+    Token(Secret),
+    /// From a login, by way of the session.
+    Login(Arc<OAuth>),
+}
+
+/// The keys of a provider entry.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Settings {}
+pub(super) struct Settings {
+    /// The version segment of the API's path, as the application is subscribed to it.
+    #[serde(default = "version")]
+    version: String,
+    /// The currency of all accounts, since no reply tells it.
+    #[serde(default = "Currency::lkr")]
+    currency: Currency,
+    /// An access token that something else renews. This or `login`.
+    token: Option<Source>,
+    /// How to obtain access tokens. This or `token`.
+    login: Option<oauth::Settings>,
+}
 
+/// The keys of an account entry.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Account {
-    currency: Currency,
+    /// The subscriber's number with country code, with or without `tel:` and `+`. This or
+    /// `encrypted_msisdn`.
+    msisdn: Option<Number>,
+    /// The encrypted number as it goes into the path, percent-encoding included. This or `msisdn`.
+    encrypted_msisdn: Option<Number>,
+    /// Over the provider entry's.
+    currency: Option<Currency>,
+    /// Show the balance of a number that is not active, too.
+    #[serde(default)]
+    accept_inactive: bool,
 }
 
-impl Provider for Dialog {
-    fn step(&self, _: &Exchange<'_>) -> Result<Step, Failure> {
-        Err(Failure::new(ErrorReason::Internal, "not written yet"))
+fn version() -> String {
+    "v3".to_owned()
+}
+
+/// A subscriber's number as configured. It has a `Debug` only because configuration must, and that is mute.
+#[derive(Clone)]
+struct Number(String);
+
+impl fmt::Debug for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Number")
     }
+}
+
+impl<'de> Deserialize<'de> for Number {
+    /// Takes digits without quotes, too, which YAML reads as an integer.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a subscriber's number")]
+        enum Written {
+            Text(String),
+            Digits(u64),
+        }
+        Ok(match Written::deserialize(deserializer)? {
+            Written::Text(text) => Self(text),
+            Written::Digits(digits) => Self(digits.to_string()),
+        })
+    }
+}
+
+impl JsonSchema for Number {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Number".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "integer"] })
+    }
+}
+
+/// A subscriber, by the segment that names it in the path.
+#[derive(Clone)]
+enum Subscriber {
+    /// Digits. The reply must name the same.
+    Plain(String),
+    /// Percent-encoded ciphertext. The reply names the number behind it, which is not known here.
+    Encrypted(String),
+}
+
+impl Subscriber {
+    fn of(account: &Account) -> Result<Self, Problem> {
+        match (&account.msisdn, &account.encrypted_msisdn) {
+            (Some(Number(number)), None) => {
+                let digits = bare(number);
+                let numeric = digits.bytes().all(|byte| byte.is_ascii_digit()) && (8..=15).contains(&digits.len());
+                numeric
+                    .then(|| Self::Plain(digits.to_owned()))
+                    .ok_or_else(|| Problem::at("msisdn", "expected 8 to 15 digits with the country code first"))
+            }
+            (None, Some(Number(segment))) => is_path_segment(segment)
+                .then(|| Self::Encrypted(segment.clone()))
+                .ok_or_else(|| Problem::at("encrypted_msisdn", "expected one percent-encoded segment of a path")),
+            (Some(_), Some(_)) => Err(Problem::at("encrypted_msisdn", "give this or `msisdn`, not both")),
+            (None, None) => Err(Problem::at("msisdn", "give this or `encrypted_msisdn`")),
+        }
+    }
+
+    fn segment(&self) -> &str {
+        match self {
+            Self::Plain(segment) | Self::Encrypted(segment) => segment,
+        }
+    }
+}
+
+/// A number without what may stand before its digits.
+fn bare(number: &str) -> &str {
+    let number = number.strip_prefix("tel:").unwrap_or(number);
+    number.strip_prefix('+').unwrap_or(number)
+}
+
+/// One segment of a path, RFC 3986 section 3.3, that is neither empty nor a step up or in place.
+fn is_path_segment(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"%._~!$&'()*+,;=:@-".contains(byte);
+    let encoded = |at: usize| bytes.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+    // percent-encoding does not hide a step from those who normalise paths
+    !matches!(text.to_ascii_lowercase().replace("%2e", ".").as_str(), "" | "." | "..")
+        && bytes.iter().all(legal)
+        && bytes.iter().enumerate().all(|(at, byte)| *byte != b'%' || encoded(at))
 }
 
 impl Adapter for Dialog {
     const FACTS: Facts = Facts {
         name: "dialog",
-        title: "Dialog",
-        documentation: "",
-        authentication: "",
-        production: "https://localhost",
+        title: "Dialog Axiata IdeaBiz",
+        documentation: "https://docs.ideabiz.lk/APIs/Main/Balance_Check/",
+        authentication: "OAuth 2 bearer token",
+        production: "https://ideabiz.lk",
         sandbox: None,
         rate_limit: &[(30, Duration::from_secs(60))],
-        rate_limit_source: "",
+        rate_limit_source: "our own care: tiers are set per application",
         wallets: &["main"],
     };
     type Settings = Settings;
     type Account = Account;
 
-    fn secrets(_: &Settings) -> Vec<(&'static str, &Source)> {
-        Vec::new()
+    fn secrets(settings: &Settings) -> Vec<(&'static str, &Source)> {
+        let token = settings.token.iter().map(|source| ("token", source));
+        token.chain(settings.login.iter().flat_map(oauth::Settings::secrets)).collect()
     }
 
-    fn wallets(_: &Settings, account: &Account) -> Vec<(Wallet, Currency)> {
-        vec![(Wallet::MAIN, account.currency.clone())]
+    fn check(settings: &Settings, _: &Site) -> Result<(), Problem> {
+        let version = &settings.version;
+        let plain = version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
+        if !plain || !(1..=16).contains(&version.len()) || !is_path_segment(version) {
+            return Err(Problem::at("version", "expected a version such as v3 or v4.2"));
+        }
+        match (&settings.token, &settings.login) {
+            (Some(_), None) => Ok(()),
+            (None, Some(login)) => login.check(),
+            (Some(_), Some(_)) => Err(Problem::at("token", "give this or `login`, not both")),
+            (None, None) => Err(Problem::at("login", "give this or `token`")),
+        }
     }
 
-    fn connect(_: &Settings, _: &Site, _: &Secrets) -> Result<Self, Problem> {
-        Ok(Self)
+    fn check_account(_: &Settings, account: &Account) -> Result<(), Problem> {
+        Subscriber::of(account).map(drop)
     }
 
-    fn account(&self, _: &Account) -> Arc<dyn Provider> {
-        Arc::new(Self)
+    fn wallets(settings: &Settings, account: &Account) -> Vec<(Wallet, Currency)> {
+        vec![(Wallet::MAIN, account.currency.as_ref().unwrap_or(&settings.currency).clone())]
     }
+
+    fn connect(settings: &Settings, site: &Site, secrets: &Secrets) -> Result<Self, Problem> {
+        let access = match &settings.login {
+            Some(login) => Access::Login(Arc::new(OAuth::connect(login, &site.base_url, "/apicall/token", secrets)?)),
+            None => Access::Token(wire::secret(secrets, "token")?.clone()),
+        };
+        if let Access::Token(token) = &access
+            && !oauth::is_token(token)
+        {
+            return Err(Problem::at("token", "expected an access token: printable ASCII without spaces"));
+        }
+        let endpoint = wire::endpoint(&site.base_url, &format!("/apicall/balancecheck/{}", settings.version));
+        Ok(Self { endpoint, currency: settings.currency.clone(), access })
+    }
+
+    fn login(&self) -> Option<Arc<dyn Login>> {
+        match &self.access {
+            Access::Token(_) => None,
+            Access::Login(login) => Some(login.clone()),
+        }
+    }
+
+    fn account(&self, account: &Account) -> Arc<dyn Provider> {
+        Arc::new(Line {
+            endpoint: self.endpoint.clone(),
+            subscriber: Subscriber::of(account).ok(),
+            currency: account.currency.as_ref().unwrap_or(&self.currency).clone(),
+            accept_inactive: account.accept_inactive,
+            access: self.access.clone(),
+        })
+    }
+}
+
+/// One subscriber's line.
+struct Line {
+    endpoint: String,
+    /// There, since `check_account` passed.
+    subscriber: Option<Subscriber>,
+    currency: Currency,
+    accept_inactive: bool,
+    access: Access,
+}
+
+impl Provider for Line {
+    fn step(&self, exchange: &Exchange<'_>) -> Result<Step, Failure> {
+        let Some(subscriber) = &self.subscriber else {
+            return Err(Failure::new(ErrorReason::Internal, "the subscriber's number was never checked"));
+        };
+        match exchange.replies.last() {
+            None => self.request(subscriber, exchange).map(Step::Send),
+            Some(reply) => self.judge(subscriber, reply, exchange.at),
+        }
+    }
+
+    fn private(&self) -> Vec<&str> {
+        self.subscriber.iter().map(Subscriber::segment).collect()
+    }
+}
+
+impl Line {
+    fn request(&self, subscriber: &Subscriber, exchange: &Exchange<'_>) -> Result<Request<Bytes>, Failure> {
+        let token = match &self.access {
+            Access::Token(token) => Some(token),
+            Access::Login(_) => exchange.session.map(|session| &session.token),
+        };
+        let token = token.ok_or_else(|| Failure::new(ErrorReason::Internal, "there is no session to read with"))?;
+        let bearer = Secret::new(format!("Bearer {}", token.expose()));
+        let bearer = wire::sensitive(bearer.expose())
+            .map_err(|_| Failure::new(ErrorReason::Internal, "the access token does not fit into a header"))?;
+        let request = Request::get(format!("{}/{}/transactions/amount/balance", self.endpoint, subscriber.segment()))
+            .header(header::AUTHORIZATION, bearer)
+            .header(header::ACCEPT, "application/json")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Bytes::new());
+        wire::built(request)
+    }
+
+    /// The gates of a reply: redirect, the gateway's fault, throttling, the backend's exception, status,
+    /// shape, the subscriber, the numbers.
+    fn judge(&self, subscriber: &Subscriber, reply: &Response<Bytes>, at: Timestamp) -> Result<Step, Failure> {
+        if reply.status().is_redirection() {
+            wire::success(reply, at)?;
+        }
+        if let Some(fault) = wso2::fault(reply) {
+            return self.over(renewal(fault.meaning), fault.failure(reply, at));
+        }
+        let body = wire::object::<Body>(reply.body());
+        if let Ok(Body { request_error: Some(exception), .. }) = &body
+            && reply.status() != StatusCode::TOO_MANY_REQUESTS
+        {
+            return Err(refused(exception).retry_after(wire::retry_after(reply.headers(), at)));
+        }
+        if let Err(failure) = wire::success(reply, at) {
+            let renewal = (reply.status() == StatusCode::UNAUTHORIZED).then_some(Renewal::LogIn);
+            return self.over(renewal, failure);
+        }
+        self.reading(subscriber, body?).map(Step::Done)
+    }
+
+    /// The failure, or the end of the session that another login may bring back.
+    fn over(&self, renewal: Option<Renewal>, failure: Failure) -> Result<Step, Failure> {
+        match (&self.access, renewal) {
+            (Access::Login(_), Some(renewal)) => Ok(Step::SessionOver { renewal, failure }),
+            (Access::Token(_), _) | (_, None) => Err(failure),
+        }
+    }
+
+    fn reading(&self, subscriber: &Subscriber, body: Body) -> Result<Reading, Failure> {
+        if body.fault.is_some() {
+            return Err(Failure::new(ErrorReason::Rejected, "the gateway answered with a fault without a known code"));
+        }
+        let info =
+            body.account_info.ok_or_else(|| Failure::new(ErrorReason::Schema, "the reply has no accountInfo"))?;
+        if let Subscriber::Plain(asked) = subscriber {
+            wire::same_identity("endUserId", Some(asked), body.end_user_id.as_deref().map(bare))?;
+        }
+        let inactive = info.status.as_ref().is_some_and(|status| !status.eq_ignore_ascii_case("active"));
+        if inactive && !self.accept_inactive {
+            return Err(Failure::new(
+                ErrorReason::Mismatch,
+                "the number is not active; set `accept_inactive` to see its balance all the same",
+            ));
+        }
+        let amount = wire::number("balance", &info.balance)?;
+        let prepaid = info.kind.as_ref().is_some_and(|kind| kind.eq_ignore_ascii_case("prepaid"));
+        let balance = Balance {
+            amount: Some(amount),
+            available: prepaid.then_some(amount),
+            credit_limit: info.credit_limit.map(|raw| wire::number("creditLimit", &raw)).transpose()?,
+            ..Balance::empty(Wallet::MAIN, self.currency.clone())
+        };
+        let labels = [("type", info.kind), ("status", info.status)];
+        let info = labels.into_iter().filter_map(|(name, value)| Some((name, label(&value?)?))).collect();
+        Ok(Reading { balances: vec![balance], info, identity: None })
+    }
+}
+
+const fn renewal(meaning: wso2::Meaning) -> Option<Renewal> {
+    match meaning {
+        wso2::Meaning::SessionExpired => Some(Renewal::Refresh),
+        wso2::Meaning::SessionInvalid => Some(Renewal::LogIn),
+        wso2::Meaning::Throttled
+        | wso2::Meaning::OutOfOrder
+        | wso2::Meaning::Forbidden
+        | wso2::Meaning::NoSuchResource
+        | wso2::Meaning::Unknown => None,
+    }
+}
+
+/// A word of the provider as the value of a label: in capitals, since versions of the API differ in that;
+/// left out if it is not a plain word.
+fn label(word: &str) -> Option<String> {
+    let plain = word.bytes().all(|byte| byte.is_ascii_alphabetic() || b"_-".contains(&byte));
+    (plain && (1..=16).contains(&word.len())).then(|| word.to_ascii_uppercase())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    end_user_id: Option<String>,
+    account_info: Option<AccountInfo>,
+    request_error: Option<Box<RawValue>>,
+    fault: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct AccountInfo {
+    #[serde(rename = "accountType")]
+    kind: Option<String>,
+    #[serde(rename = "accountStatus")]
+    status: Option<String>,
+    #[serde(rename = "creditLimit", default, deserialize_with = "wire::sent")]
+    credit_limit: Option<Box<RawValue>>,
+    balance: Box<RawValue>,
+}
+
+/// The backend's exception, by its message id: the texts of it can hold the number.
+fn refused(exception: &RawValue) -> Failure {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct RequestError {
+        service_exception: Option<Exception>,
+        policy_exception: Option<Exception>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Exception {
+        message_id: String,
+    }
+    let plain = |id: &String| {
+        (1..=16).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    };
+    let id = serde_json::from_str::<RequestError>(exception.get())
+        .ok()
+        .and_then(|error| error.service_exception.or(error.policy_exception))
+        .map(|exception| exception.message_id)
+        .filter(plain);
+    let detail = match id {
+        Some(id) => format!("the provider refused the request with {id}; is the number allowed for this application"),
+        None => "the provider refused the request without a known message id".to_owned(),
+    };
+    Failure::new(ErrorReason::Rejected, detail)
 }

@@ -28,11 +28,15 @@ use crate::secret::{Secret, Secrets, Source};
 
 mod bridge;
 mod dialog;
+#[cfg(test)]
+mod golden;
+mod oauth;
 mod payby;
 pub mod recorded;
 mod signature;
 mod smilepayz;
 mod wire;
+mod wso2;
 
 /// Every API that an account can be polled through. One line each.
 pub static ALL: &[&dyn Api] = &[

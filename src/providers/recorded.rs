@@ -51,7 +51,7 @@ pub fn reply(text: &'static [u8]) -> Option<Response<Bytes>> {
 }
 
 /// Head and body of a recorded message.
-fn split(text: &[u8]) -> Option<(&str, &[u8])> {
+pub(super) fn split(text: &[u8]) -> Option<(&str, &[u8])> {
     let end = text.windows(2).position(|pair| pair == b"\n\n")?;
     let body = &text[end + 2..];
     Some((std::str::from_utf8(&text[..end]).ok()?, body.strip_suffix(b"\n").unwrap_or(body)))

@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode, header};
+use http::header::InvalidHeaderValue;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 use url::Url;
 
+use crate::document::Problem;
 use crate::failure::{ErrorReason, Failure, quoted};
 use crate::money::{Amount, Currency};
+use crate::secret::{Secret, Secrets};
 
 /// The longest wait that a provider can ask for.
 pub(super) const MOST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -19,6 +25,30 @@ pub(super) const MOST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 /// `path` below the base URL, whatever path that has itself.
 pub(super) fn endpoint(base_url: &Url, path: &str) -> String {
     format!("{}{path}", base_url.as_str().trim_end_matches('/'))
+}
+
+/// The secret that the configuration key `key` names the source of.
+pub(super) fn secret<'a>(secrets: &'a Secrets, key: &str) -> Result<&'a Secret, Problem> {
+    secrets.get(key).ok_or_else(|| Problem::at(key, "this secret is needed; name where it is to be found"))
+}
+
+/// A header value that no log and no trace shows.
+pub(super) fn sensitive(text: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+    let mut value = HeaderValue::from_str(text)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// HTTP Basic credentials: joined with one colon, nothing trimmed. RFC 7617, section 2.
+pub(super) fn basic(user: &str, password: &Secret) -> Result<HeaderValue, InvalidHeaderValue> {
+    let pair = Secret::new(format!("{user}:{}", password.expose()));
+    let header = Secret::new(format!("Basic {}", BASE64_STANDARD.encode(pair.expose())));
+    sensitive(header.expose())
+}
+
+/// The request, if it could be built.
+pub(super) fn built(request: Result<Request<Bytes>, http::Error>) -> Result<Request<Bytes>, Failure> {
+    request.map_err(|_| Failure::new(ErrorReason::Internal, "could not build the request"))
 }
 
 /// Passes a reply with status 200, else says what HTTP alone makes of it.
@@ -88,6 +118,11 @@ pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
             }
         }
     })
+}
+
+/// Reads an optional field that must not be `null`: a missing one is `None`, a sent one must have the type.
+pub(super) fn sent<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// An amount that the provider writes as a JSON number.
@@ -237,6 +272,14 @@ mod tests {
         ] {
             assert_eq!(probe(body), Err(expected), "{}", String::from_utf8_lossy(body));
         }
+    }
+
+    #[test]
+    fn basic_credentials_are_joined_with_one_colon_and_hidden() {
+        let header = basic("bridge-user", &Secret::new("p@ss:word=")).unwrap();
+        assert_eq!(header.to_str().unwrap(), "Basic YnJpZGdlLXVzZXI6cEBzczp3b3JkPQ==");
+        assert!(header.is_sensitive());
+        assert_eq!(basic(" a", &Secret::new(" b ")).unwrap(), "Basic IGE6IGIg");
     }
 
     #[test]

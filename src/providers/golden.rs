@@ -1,0 +1,496 @@
+//! Replays every recorded exchange of every API: what an adapter sends, what it makes of the answers.
+//!
+//! A case is a folder `providers/<api>/<case>/` with a `case.yaml` ([`Case`] tells the keys) and the
+//! messages in the order in which they cross the wire ([`recorded`] tells the format). What all cases
+//! of an API share stands in `providers/<api>/settings.yaml` and `providers/<api>/account.yaml`; a
+//! case overrides single keys. Secrets are files of `tests/vectors/`. A reply that its provider signs
+//! is signed with the test key:
+//!
+//! ```text
+//! openssl dgst -sha256 -sign tests/vectors/key.pkcs8.pem body | openssl base64 -A
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_yaml::{Mapping, Value};
+
+use super::{
+    ALL, Api, Connection, Environment, Exchange, Login, LoginExchange, LoginStep, Renewal, Session, Site, Step,
+    recorded,
+};
+use crate::account::{Balance, Reading, Wallet};
+use crate::document::Node;
+use crate::failure::Failure;
+use crate::money::{Amount, Currency};
+use crate::secret::{Secret, Secrets, Source};
+
+const PROVIDERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/providers");
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
+/// No poll takes more steps than this.
+const MOST_STEPS: usize = 16;
+/// Headers that the transport writes.
+const BOOKKEEPING: [&str; 2] = ["host", "content-length"];
+/// Headers that no log may show.
+const SENSITIVE: [&str; 3] = ["authorization", "sign", "x-signature"];
+
+/// What `case.yaml` says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    /// One sentence.
+    about: String,
+    /// `Exchange::at` of every step.
+    at: String,
+    /// Which host; production if left out.
+    #[serde(default)]
+    environment: Environment,
+    /// Over the API's `settings.yaml`; mappings are merged, anything else replaces.
+    #[serde(default)]
+    settings: Value,
+    /// Over the API's `account.yaml`.
+    #[serde(default)]
+    account: Value,
+    /// The identity of earlier readings.
+    pinned: Option<String>,
+    /// Start with a session that a reply will declare over, instead of with a login.
+    #[serde(default)]
+    renew: bool,
+    /// How it must end.
+    outcome: Outcome,
+}
+
+/// How a case ends: a reading, or a failure with its companions.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Outcome {
+    reading: Option<Read>,
+    failure: Option<String>,
+    #[serde(default, with = "humantime_serde")]
+    retry_after: Option<Duration>,
+    #[serde(default)]
+    fleeting: bool,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Read {
+    balances: Vec<Row>,
+    #[serde(default)]
+    info: BTreeMap<String, String>,
+    identity: Option<String>,
+}
+
+/// The figures are texts, so that `0.10` and `0.1` differ.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    wallet: String,
+    currency: String,
+    amount: Option<String>,
+    available: Option<String>,
+    frozen: Option<String>,
+    credit_limit: Option<String>,
+}
+
+impl From<&Reading> for Outcome {
+    fn from(reading: &Reading) -> Self {
+        let read = Read {
+            balances: reading.balances.iter().map(Row::from).collect(),
+            info: reading.info.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            identity: reading.identity.clone(),
+        };
+        Self { reading: Some(read), ..Self::default() }
+    }
+}
+
+impl From<&Balance> for Row {
+    fn from(balance: &Balance) -> Self {
+        let text = |amount: Option<Amount>| amount.map(|amount| amount.to_string());
+        Self {
+            wallet: balance.wallet.to_string(),
+            currency: balance.currency.to_string(),
+            amount: text(balance.amount),
+            available: text(balance.available),
+            frozen: text(balance.frozen),
+            credit_limit: text(balance.credit_limit),
+        }
+    }
+}
+
+impl From<&Failure> for Outcome {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            reading: None,
+            failure: Some(failure.reason.to_string()),
+            retry_after: failure.retry_after,
+            fleeting: failure.fleeting,
+        }
+    }
+}
+
+/// A request, comparable.
+#[derive(Debug, PartialEq, Eq)]
+struct Sent {
+    start: String,
+    headers: BTreeSet<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl From<&Request<Bytes>> for Sent {
+    fn from(request: &Request<Bytes>) -> Self {
+        let header = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        Self {
+            start: format!("{} {}", request.method(), request.uri()),
+            headers: request.headers().iter().map(header).collect(),
+            body: request.body().to_vec(),
+        }
+    }
+}
+
+impl Sent {
+    fn parse(text: &'static [u8]) -> Option<Self> {
+        let (head, body) = recorded::split(text)?;
+        let mut lines = head.lines();
+        let (method, target) = lines.next()?.strip_suffix(" HTTP/1.1")?.split_once(' ')?;
+        let all = lines
+            .map(|line| line.split_once(": ").map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())))
+            .collect::<Option<BTreeSet<_>>>()?;
+        let (_, host) = all.iter().find(|(name, _)| name == "host")?;
+        let start = format!("{method} https://{host}{target}");
+        let headers = all.into_iter().filter(|(name, _)| !BOOKKEEPING.contains(&name.as_str())).collect();
+        Some(Self { start, headers, body: body.to_vec() })
+    }
+
+    fn differs_from(&self, recorded: &Self) -> Option<String> {
+        let mut differences = Vec::new();
+        if self.start != recorded.start {
+            differences.push(format!("recorded {:?}, sent {:?}", recorded.start, self.start));
+        }
+        for (name, value) in recorded.headers.difference(&self.headers) {
+            differences.push(format!("recorded header `{name}: {value}` was not sent"));
+        }
+        for (name, value) in self.headers.difference(&recorded.headers) {
+            differences.push(format!("sent header `{name}: {value}` is not recorded"));
+        }
+        if self.body != recorded.body {
+            let text = String::from_utf8_lossy;
+            differences.push(format!("recorded body {:?}, sent {:?}", text(&recorded.body), text(&self.body)));
+        }
+        (!differences.is_empty()).then(|| differences.join("\n    "))
+    }
+}
+
+/// A step of an account or of a login, comparable.
+#[derive(Debug)]
+enum Next<T> {
+    Send(Request<Bytes>),
+    Done(T),
+    Over(Renewal, Failure),
+    Failed(Failure),
+}
+
+impl<T: PartialEq> PartialEq for Next<T> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Send(mine), Self::Send(theirs)) => Sent::from(mine) == Sent::from(theirs),
+            (Self::Done(mine), Self::Done(theirs)) => mine == theirs,
+            (Self::Over(mine, why), Self::Over(theirs, reason)) => mine == theirs && why == reason,
+            (Self::Failed(mine), Self::Failed(theirs)) => mine == theirs,
+            _ => false,
+        }
+    }
+}
+
+impl From<Result<Step, Failure>> for Next<Reading> {
+    fn from(step: Result<Step, Failure>) -> Self {
+        match step {
+            Ok(Step::Send(request)) => Self::Send(request),
+            Ok(Step::Done(reading)) => Self::Done(reading),
+            Ok(Step::SessionOver { renewal, failure }) => Self::Over(renewal, failure),
+            Err(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+impl From<Result<LoginStep, Failure>> for Next<Session> {
+    fn from(step: Result<LoginStep, Failure>) -> Self {
+        match step {
+            Ok(LoginStep::Send(request)) => Self::Send(request),
+            Ok(LoginStep::Done(session)) => Self::Done(session),
+            Err(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+/// The files of a case, by name. They live as long as the test does.
+#[derive(Clone, Debug)]
+struct Folder(BTreeMap<String, &'static [u8]>);
+
+impl Folder {
+    fn read(api: &str, case: &str) -> Self {
+        let path = Path::new(PROVIDERS).join(api).join(case);
+        let file = |name: String| {
+            let content = std::fs::read(path.join(&name)).expect("a case holds files only");
+            (name, &*content.leak())
+        };
+        Self(names(&path).into_iter().map(file).collect())
+    }
+}
+
+/// The messages of a case while they are replayed.
+struct Tape<'a> {
+    folder: &'a Folder,
+    played: usize,
+}
+
+impl Tape<'_> {
+    /// What came back, if this is what was sent.
+    fn send(&mut self, request: &Request<Bytes>) -> Result<Response<Bytes>, String> {
+        self.played += 1;
+        let number = self.played;
+        let file = |name: &str| self.folder.0.get(name).copied().ok_or_else(|| format!("{name} is missing"));
+        for (name, value) in request.headers() {
+            if SENSITIVE.contains(&name.as_str()) && !value.is_sensitive() {
+                return Err(format!("request {number}: header {name} is not marked as sensitive"));
+            }
+        }
+        let sent = Sent::from(request);
+        let name = format!("request-{number}.http");
+        let recorded = file(&name).map_err(|missing| format!("{missing}, but this is sent: {sent:?}"))?;
+        let recorded = Sent::parse(recorded).ok_or_else(|| format!("{name} is not a recorded request"))?;
+        if let Some(difference) = sent.differs_from(&recorded) {
+            return Err(format!("{name}:\n    {difference}"));
+        }
+        let name = format!("reply-{number}.http");
+        recorded::reply(file(&name)?).ok_or_else(|| format!("{name} is not a recorded reply"))
+    }
+
+    /// Fails if the folder holds a file that this walk did not need.
+    fn finish(self) -> Result<(), String> {
+        let messages = (1..=self.played).flat_map(|n| [format!("request-{n}.http"), format!("reply-{n}.http")]);
+        let used: BTreeSet<_> = messages.chain(["case.yaml".to_owned()]).collect();
+        match self.folder.0.keys().find(|name| !used.contains(*name)) {
+            Some(unused) => Err(format!("{unused} is not used")),
+            None => Ok(()),
+        }
+    }
+
+    /// Plays steps until one is not a request.
+    fn play<T: PartialEq>(&mut self, mut step: impl FnMut(&[Response<Bytes>]) -> Next<T>) -> Result<Next<T>, String> {
+        let mut replies = Vec::new();
+        for _ in 0..MOST_STEPS {
+            let next = step(&replies);
+            if next != step(&replies) {
+                return Err(format!("the step after {} replies is not deterministic", replies.len()));
+            }
+            match next {
+                Next::Send(request) => replies.push(self.send(&request)?),
+                end @ (Next::Done(_) | Next::Over(..) | Next::Failed(_)) => return Ok(end),
+            }
+        }
+        Err(format!("no end after {MOST_STEPS} steps"))
+    }
+
+    fn log_in(&mut self, login: &dyn Login, renew: Option<&Session>) -> Result<Result<Session, Failure>, String> {
+        match self.play(|replies| login.step(&LoginExchange { renew, replies }).into())? {
+            Next::Done(session) => Ok(Ok(session)),
+            Next::Failed(failure) => Ok(Err(failure)),
+            Next::Send(_) | Next::Over(..) => Err("a login ended strangely".to_owned()),
+        }
+    }
+
+    /// The whole poll, with the sessions handled as the gate does it. Every session that was in use
+    /// is left in `sessions`.
+    fn poll(
+        &mut self,
+        connection: &Connection,
+        case: &Case,
+        sessions: &mut Vec<Session>,
+    ) -> Result<Result<Reading, Failure>, String> {
+        let at: Timestamp = case.at.parse().map_err(|_| "`at` is not a timestamp")?;
+        let provider = &connection.accounts[0];
+        if case.renew {
+            sessions.push(Session {
+                token: Secret::new("expired-token"),
+                refresh: Some(Secret::new("refresh-0")),
+                lifetime: Duration::from_secs(3600),
+            });
+        } else if let Some(login) = &connection.login {
+            match self.log_in(login.as_ref(), None)? {
+                Ok(session) => sessions.push(session),
+                Err(failure) => return Ok(Err(failure)),
+            }
+        }
+        let mut renewed = Vec::new();
+        loop {
+            let session = sessions.last().cloned();
+            let end = self.play(|replies| {
+                let exchange = Exchange { at, session: session.as_ref(), pinned: case.pinned.as_deref(), replies };
+                provider.step(&exchange).into()
+            })?;
+            let (renewal, failure) = match end {
+                Next::Done(reading) => return Ok(Ok(reading)),
+                Next::Failed(failure) => return Ok(Err(failure)),
+                Next::Over(renewal, failure) => (renewal, failure),
+                Next::Send(_) => return Err("a poll ended strangely".to_owned()),
+            };
+            let login = connection.login.as_ref().ok_or("a session is over, but there is no login")?;
+            if renewed.contains(&renewal) {
+                return Ok(Err(failure));
+            }
+            renewed.push(renewal);
+            let renew = match renewal {
+                Renewal::Refresh => session.as_ref(),
+                Renewal::LogIn => None,
+            };
+            match self.log_in(login.as_ref(), renew)? {
+                Ok(session) => sessions.push(session),
+                Err(failure) => return Ok(Err(failure)),
+            }
+        }
+    }
+}
+
+/// Replays one case; the error says what differs.
+fn replay(api: &dyn Api, folder: &Folder) -> Result<(), String> {
+    let text = folder.0.get("case.yaml").ok_or("case.yaml is missing")?;
+    let case: Case = serde_yaml::from_slice(text).map_err(|error| format!("case.yaml: {error}"))?;
+    if case.about.is_empty() {
+        return Err("case.yaml: `about` is empty".to_owned());
+    }
+    let (connection, wallets, secrets) = connect(api, &case)?;
+    let mut tape = Tape { folder, played: 0 };
+    let mut sessions = Vec::new();
+    let ended = tape.poll(&connection, &case, &mut sessions)?;
+    let (outcome, shown) = match &ended {
+        Ok(reading) => {
+            let read: Vec<_> = reading.balances.iter().map(|b| (b.wallet, b.currency.clone())).collect();
+            if read != wallets {
+                return Err(format!("announced wallets {wallets:?}, read {read:?}"));
+            }
+            (Outcome::from(reading), String::new())
+        }
+        Err(failure) => {
+            let tokens = sessions.iter().flat_map(|s| [Some(&s.token), s.refresh.as_ref()]).flatten();
+            let hidden: Vec<_> = secrets.iter().chain(tokens).map(Secret::expose).collect();
+            let private = connection.accounts[0].private();
+            let leaked = hidden.iter().chain(&private).flat_map(|text| text.lines()).map(str::trim);
+            if let Some(text) = leaked.filter(|text| !text.is_empty()).find(|text| failure.detail.contains(text)) {
+                return Err(format!("the failure's text {:?} shows {text:?}", failure.detail));
+            }
+            (Outcome::from(failure), format!("\n    {}", failure.detail))
+        }
+    };
+    if outcome != case.outcome {
+        return Err(format!("the outcome differs\n    recorded {:?}\n    replayed {outcome:?}{shown}", case.outcome));
+    }
+    tape.finish()
+}
+
+type Connected = (Connection, Vec<(Wallet, Currency)>, Secrets);
+
+fn connect(api: &dyn Api, case: &Case) -> Result<Connected, String> {
+    let facts = api.facts();
+    let base = match case.environment {
+        Environment::Production => facts.production,
+        Environment::Sandbox => facts.sandbox.ok_or("this API has no sandbox")?,
+    };
+    let site = Site { base_url: base.parse().map_err(|_| "not a base URL")?, environment: case.environment };
+    let node = |file: &str, over: &Value| {
+        let text = std::fs::read(Path::new(PROVIDERS).join(facts.name).join(file));
+        let mut value = serde_yaml::from_slice(&text.map_err(|_| format!("{file} is missing"))?)
+            .map_err(|error| format!("{file}: {error}"))?;
+        merge(&mut value, over);
+        Ok::<_, String>(Node::new(value))
+    };
+    let provider = node("settings.yaml", &case.settings)?;
+    let settings = api
+        .read(&site, &provider, &[node("account.yaml", &case.account)?])
+        .map_err(|problems| format!("the settings are refused: {problems:?}"))?;
+    let secret = |(key, source): (&'static str, &Source)| match source {
+        Source::File(path) => {
+            let text = std::fs::read_to_string(Path::new(VECTORS).join(path))
+                .map_err(|_| format!("tests/vectors/{} is missing", path.display()))?;
+            Ok((key, Secret::new(text.strip_suffix('\n').unwrap_or(&text))))
+        }
+        Source::Env(_) | Source::Credential(_) => Err(format!("{key}: a case takes secrets from files")),
+    };
+    let secrets: Secrets = settings.secrets().into_iter().map(secret).collect::<Result<_, String>>()?;
+    let connection = settings.connect(&secrets).map_err(|problem| format!("the secrets are refused: {problem:?}"))?;
+    let wallets = settings.wallets().remove(0);
+    Ok((connection, wallets, secrets))
+}
+
+fn merge(base: &mut Value, over: &Value) {
+    match (base, over) {
+        (_, Value::Null) => {}
+        (Value::Mapping(base), Value::Mapping(over)) => {
+            for (key, value) in over {
+                merge_key(base, key, value);
+            }
+        }
+        (base, over) => *base = over.clone(),
+    }
+}
+
+fn merge_key(base: &mut Mapping, key: &Value, value: &Value) {
+    match base.get_mut(key) {
+        Some(old) if old.is_mapping() && value.is_mapping() => merge(old, value),
+        _ => {
+            base.insert(key.clone(), value.clone());
+        }
+    }
+}
+
+/// What stands in a folder, sorted.
+fn names(path: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(path).into_iter().flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn cases(api: &str) -> Vec<String> {
+    let path = Path::new(PROVIDERS).join(api);
+    names(&path).into_iter().filter(|name| path.join(name).is_dir()).collect()
+}
+
+#[test]
+fn every_case_of_every_api_replays() {
+    let mut differences = Vec::new();
+    let mut count = 0;
+    for api in ALL {
+        let name = api.facts().name;
+        for case in cases(name) {
+            count += 1;
+            if let Err(difference) = replay(*api, &Folder::read(name, &case)) {
+                differences.push(format!("{name}/{case}: {difference}"));
+            }
+        }
+    }
+    assert!(differences.is_empty(), "{} of {count} cases:\n\n{}\n", differences.len(), differences.join("\n\n"));
+}
+
+#[test]
+fn every_api_is_recorded_and_every_recording_has_its_api() {
+    for api in ALL {
+        let name = api.facts().name;
+        assert!(cases(name).contains(&"success".to_owned()), "providers/{name}/success/ is missing");
+        let loose: Vec<_> = names(&Path::new(PROVIDERS).join(name))
+            .into_iter()
+            .filter(|file| !cases(name).contains(file) && !["account.yaml", "settings.yaml"].contains(&file.as_str()))
+            .collect();
+        assert!(loose.is_empty(), "providers/{name}/ holds files of no case: {loose:?}");
+    }
+    for folder in cases("") {
+        assert!(super::find(&folder).is_some(), "providers/{folder}/ belongs to no API");
+    }
+}
