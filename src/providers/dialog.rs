@@ -3,19 +3,19 @@
 //! The number is personal data. It stands in the path of the request and nowhere else: not in a
 //! failure, not in the reading, not in any `Debug`.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use jiff::Timestamp;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::msisdn::{Number, Subscriber, bare, is_path_segment};
 use super::oauth::{self, OAuth};
-use super::{Adapter, Exchange, Facts, Login, Provider, Renewal, Site, Step, wire, wso2};
+use super::{Adapter, Exchange, Facts, Login, Provider, Renewal, Site, Step, token, wire, wso2};
 use crate::account::{Balance, Reading, Wallet};
 use crate::document::Problem;
 use crate::failure::{ErrorReason, Failure};
@@ -71,99 +71,12 @@ pub(super) struct Account {
     accept_inactive: bool,
 }
 
+fn subscriber(account: &Account) -> Result<Subscriber, Problem> {
+    Subscriber::of(account.msisdn.as_ref(), account.encrypted_msisdn.as_ref())
+}
+
 fn version() -> String {
     "v3".to_owned()
-}
-
-/// A subscriber's number as configured. It has a `Debug` only because configuration must, and that is mute.
-#[derive(Clone)]
-struct Number(String);
-
-impl fmt::Debug for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Number")
-    }
-}
-
-impl<'de> Deserialize<'de> for Number {
-    /// Takes digits without quotes, too, which YAML reads as an integer.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected a subscriber's number")]
-        enum Written {
-            Text(String),
-            Digits(u64),
-        }
-        Ok(match Written::deserialize(deserializer)? {
-            Written::Text(text) => Self(text),
-            Written::Digits(digits) => Self(digits.to_string()),
-        })
-    }
-}
-
-impl JsonSchema for Number {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Number".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "integer"] })
-    }
-}
-
-/// A subscriber, by the segment that names it in the path.
-#[derive(Clone)]
-enum Subscriber {
-    /// Digits. The reply must name the same.
-    Plain(String),
-    /// Percent-encoded ciphertext. The reply names the number behind it, which is not known here.
-    Encrypted(String),
-}
-
-impl Subscriber {
-    fn of(account: &Account) -> Result<Self, Problem> {
-        match (&account.msisdn, &account.encrypted_msisdn) {
-            (Some(Number(number)), None) => {
-                let digits = bare(number);
-                let numeric = digits.bytes().all(|byte| byte.is_ascii_digit()) && (8..=15).contains(&digits.len());
-                numeric
-                    .then(|| Self::Plain(digits.to_owned()))
-                    .ok_or_else(|| Problem::at("msisdn", "expected 8 to 15 digits with the country code first"))
-            }
-            (None, Some(Number(segment))) => is_path_segment(segment)
-                .then(|| Self::Encrypted(segment.clone()))
-                .ok_or_else(|| Problem::at("encrypted_msisdn", "expected one percent-encoded segment of a path")),
-            (Some(_), Some(_)) => Err(Problem::at("encrypted_msisdn", "give this or `msisdn`, not both")),
-            (None, None) => Err(Problem::at("msisdn", "give this or `encrypted_msisdn`")),
-        }
-    }
-
-    fn segment(&self) -> &str {
-        match self {
-            Self::Plain(segment) | Self::Encrypted(segment) => segment,
-        }
-    }
-}
-
-/// A number without what may stand before its digits.
-fn bare(number: &str) -> &str {
-    let number = number.strip_prefix("tel:").unwrap_or(number);
-    number.strip_prefix('+').unwrap_or(number)
-}
-
-/// One segment of a path, RFC 3986 section 3.3, that is neither empty nor a step up or in place.
-fn is_path_segment(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"%._~!$&'()*+,;=:@-".contains(byte);
-    let encoded = |at: usize| bytes.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-    // percent-encoding does not hide a step from those who normalise paths
-    !matches!(text.to_ascii_lowercase().replace("%2e", ".").as_str(), "" | "." | "..")
-        && bytes.iter().all(legal)
-        && bytes.iter().enumerate().all(|(at, byte)| *byte != b'%' || encoded(at))
 }
 
 impl Adapter for Dialog {
@@ -201,7 +114,7 @@ impl Adapter for Dialog {
     }
 
     fn check_account(_: &Settings, account: &Account) -> Result<(), Problem> {
-        Subscriber::of(account).map(drop)
+        subscriber(account).map(drop)
     }
 
     fn wallets(settings: &Settings, account: &Account) -> Vec<(Wallet, Currency)> {
@@ -214,7 +127,7 @@ impl Adapter for Dialog {
             None => Access::Token(wire::secret(secrets, "token")?.clone()),
         };
         if let Access::Token(token) = &access
-            && !oauth::is_token(token)
+            && !token::is_token(token)
         {
             return Err(Problem::at("token", "expected an access token: printable ASCII without spaces"));
         }
@@ -232,7 +145,7 @@ impl Adapter for Dialog {
     fn account(&self, account: &Account) -> Arc<dyn Provider> {
         Arc::new(Line {
             endpoint: self.endpoint.clone(),
-            subscriber: Subscriber::of(account).ok(),
+            subscriber: subscriber(account).ok(),
             currency: account.currency.as_ref().unwrap_or(&self.currency).clone(),
             accept_inactive: account.accept_inactive,
             access: self.access.clone(),
@@ -409,4 +322,78 @@ fn refused(exception: &RawValue) -> Failure {
         None => "the provider refused the request without a known message id".to_owned(),
     };
     Failure::new(ErrorReason::Rejected, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::Environment;
+
+    fn site() -> Site {
+        Site { base_url: "https://ideabiz.example/pre/".parse().unwrap(), environment: Environment::Production }
+    }
+
+    fn settings(yaml: &str) -> Settings {
+        serde_yaml::from_str(yaml).unwrap()
+    }
+
+    fn account(yaml: &str) -> Account {
+        serde_yaml::from_str(yaml).unwrap()
+    }
+
+    const LOGIN: &str = "login: { grant: client_credentials, client_id: key, client_secret: { file: s } }";
+
+    #[test]
+    fn problems_name_their_key() {
+        let token = "token: { file: t }";
+        for (yaml, problem) in [
+            (token.to_owned(), None),
+            (LOGIN.to_owned(), None),
+            (format!("{token}, {LOGIN}"), Some("token")),
+            ("currency: USD".to_owned(), Some("login")),
+            (LOGIN.replace("client_id: key", "client_id: ''"), Some("login.client_id")),
+            (format!("{token}, version: v4.2"), None),
+            (format!("{token}, version: ''"), Some("version")),
+            (format!("{token}, version: .."), Some("version")),
+            (format!("{token}, version: v3/x"), Some("version")),
+            (format!("{token}, version: v%33"), Some("version")),
+            (format!("{token}, version: v1234567890123456"), Some("version")),
+        ] {
+            let checked = Dialog::check(&settings(&format!("{{ {yaml} }}")), &site());
+            assert_eq!(checked.err().map(|problem| problem.path.to_string()).as_deref(), problem, "{yaml}");
+        }
+    }
+
+    #[test]
+    fn the_number_is_private_and_mute() {
+        let account = account("msisdn: 'tel:+94770000000'");
+        assert!(!format!("{account:?}").contains("9477"));
+        let secrets = [("token", Secret::new("t"))].into_iter().collect();
+        let dialog = Dialog::connect(&settings("token: { file: t }"), &site(), &secrets).unwrap();
+        assert_eq!(dialog.account(&account).private(), ["94770000000"]);
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_sent_is_refused_at_once() {
+        for text in ["", "a b", "a\nb"] {
+            let secrets = [("token", Secret::new(text))].into_iter().collect();
+            let problem = Dialog::connect(&settings("token: { file: t }"), &site(), &secrets).err().unwrap();
+            assert_eq!(problem.path.to_string(), "token", "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_plain_words_become_labels() {
+        for (word, expected) in [
+            ("Active", Some("ACTIVE")),
+            ("pre-paid_2x", None),
+            ("pre-paid_x", Some("PRE-PAID_X")),
+            ("", None),
+            ("abcdefghijklmnopq", None),
+            ("94770000000", None),
+            ("\u{130}", None),
+        ] {
+            assert_eq!(label(word).as_deref(), expected, "{word:?}");
+        }
+    }
 }

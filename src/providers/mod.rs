@@ -30,11 +30,13 @@ mod bridge;
 mod dialog;
 #[cfg(test)]
 mod golden;
+mod msisdn;
 mod oauth;
 mod payby;
 pub mod recorded;
 mod signature;
 mod smilepayz;
+mod token;
 mod wire;
 mod wso2;
 

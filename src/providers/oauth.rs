@@ -3,18 +3,15 @@
 //! Everything secret goes into the form or into the `Authorization` header, never into the URL, which
 //! proxies write down. A refresh token is spent by its use, so that a refused one is not tried again.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
-use jiff::Timestamp;
+use http::{HeaderValue, Request, header};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
-use super::{Login, LoginExchange, LoginStep, Session, wire, wso2};
+use super::token::{self, Refusal};
+use super::{Login, LoginExchange, LoginStep, Session, wire};
 use crate::document::Problem;
 use crate::failure::{ErrorReason, Failure};
 use crate::secret::{Secret, Secrets, Source};
@@ -184,7 +181,7 @@ impl Login for OAuth {
         let attempts = self.attempts(exchange.renew);
         let next = attempts.get(exchange.replies.len());
         let Some(reply) = exchange.replies.last() else { return self.send(next) };
-        match session(reply) {
+        match token::session(reply) {
             Ok(mut session) => {
                 // a server may keep the refresh token as it is and not send it again
                 if let (None, Some(Attempt::Refresh(kept))) =
@@ -207,105 +204,12 @@ impl OAuth {
     }
 }
 
-/// Why a reply brought no session.
-struct Refusal {
-    failure: Failure,
-    /// The grant itself was refused, so that another one may help.
-    grant_refused: bool,
-}
-
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
-        Self { failure, grant_refused: false }
-    }
-}
-
-#[derive(Deserialize)]
-struct Reply {
-    error: Option<String>,
-    access_token: Option<String>,
-    token_type: Option<String>,
-    expires_in: Option<Box<RawValue>>,
-    refresh_token: Option<String>,
-}
-
-/// The errors of a token endpoint: RFC 6749, section 5.2. Others are not shown, nor is any description,
-/// since servers put into them what they were sent.
-const ERRORS: [&str; 6] = [
-    "invalid_request",
-    "invalid_client",
-    "invalid_grant",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "invalid_scope",
-];
-
-/// A login is not told the time. A date in `Retry-After` counts beside the reply's own `Date`, else as past.
-const NO_CLOCK: Timestamp = Timestamp::MAX;
-
-fn session(reply: &Response<Bytes>) -> Result<Session, Refusal> {
-    let by_status = wire::success(reply, NO_CLOCK);
-    if reply.status().is_redirection() {
-        by_status.clone()?;
-    }
-    if let Some(fault) = wso2::fault(reply) {
-        return Err(fault.failure(reply, NO_CLOCK).into());
-    }
-    if let Err(failure) = &by_status
-        && matches!(failure.reason, ErrorReason::RateLimited | ErrorReason::Unavailable)
-    {
-        return Err(failure.clone().into());
-    }
-    let body = wire::object::<Reply>(reply.body());
-    if let Ok(Reply { error: Some(error), .. }) = &body {
-        let shown = ERRORS.into_iter().find(|known| known == error).unwrap_or("an unlisted error");
-        let failure = Failure::new(ErrorReason::Auth, format!("the token endpoint refused the login: {shown}"));
-        return Err(Refusal { failure, grant_refused: error == "invalid_grant" });
-    }
-    by_status?;
-    Ok(granted(body?)?)
-}
-
-fn granted(reply: Reply) -> Result<Session, Failure> {
-    let schema = |what| Failure::new(ErrorReason::Schema, what);
-    let bearer = reply.token_type.is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"));
-    if !bearer {
-        return Err(schema("the token endpoint gave a token of another type than bearer"));
-    }
-    let token = Secret::new(reply.access_token.unwrap_or_default());
-    if !is_token(&token) {
-        return Err(schema("the token endpoint gave a token that is empty, too long or not plain text"));
-    }
-    let refresh = reply.refresh_token.filter(|token| !token.is_empty()).map(Secret::new);
-    if refresh.as_ref().is_some_and(|token| !is_token(token)) {
-        return Err(schema("the token endpoint gave a refresh token that is too long or not plain text"));
-    }
-    Ok(Session { token, refresh, lifetime: lifetime(reply.expires_in.as_deref()) })
-}
-
-/// The longest token that is sent.
-const MOST_TOKEN: usize = 4096;
-
-/// Whether a token can stand in a header as it is: printable ASCII without spaces.
-pub(super) fn is_token(token: &Secret) -> bool {
-    let text = token.expose();
-    !text.is_empty() && text.len() <= MOST_TOKEN && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-const LEAST_LIFETIME: f64 = 30.0;
-const MOST_LIFETIME: f64 = 24.0 * 60.0 * 60.0;
-const USUAL_LIFETIME: Duration = Duration::from_secs(5 * 60);
-
-/// `expires_in`, a number of seconds or the same as text, within bounds; what is neither is passed over.
-fn lifetime(expires_in: Option<&RawValue>) -> Duration {
-    expires_in
-        .and_then(|raw| raw.get().trim_matches('"').parse::<f64>().ok())
-        .filter(|seconds| seconds.is_finite())
-        .map_or(USUAL_LIFETIME, |seconds| Duration::from_secs_f64(seconds.clamp(LEAST_LIFETIME, MOST_LIFETIME)))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use http::Response;
+
     use super::*;
 
     fn settings(yaml: &str) -> Result<(), String> {
@@ -342,32 +246,59 @@ mod tests {
         }
     }
 
+    fn client(yaml: &str) -> OAuth {
+        let settings: Settings = serde_yaml::from_str(yaml).unwrap();
+        let secrets = ["login.client_secret", "login.password", "login.refresh_token"]
+            .into_iter()
+            .map(|key| (key, Secret::new(format!("the {key}"))))
+            .collect();
+        OAuth::connect(&settings, &"https://host.example".parse().unwrap(), "/token", &secrets).unwrap()
+    }
+
+    fn held(refresh: &str) -> Session {
+        Session { token: Secret::new("t"), refresh: Some(Secret::new(refresh)), lifetime: Duration::ZERO }
+    }
+
+    fn reply(body: &str) -> Response<Bytes> {
+        Response::new(Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    const GRANTS: [&str; 3] = [
+        "{ grant: client_credentials, client_id: key, client_secret: { file: s } }",
+        "{ grant: password, client_id: key, client_secret: { file: s }, username: u, password: { file: p } }",
+        "{ grant: refresh_token, client_id: key, client_secret: { file: s }, refresh_token: { file: r } }",
+    ];
+
     #[test]
-    fn lifetimes_are_clamped() {
-        for (text, seconds) in [
-            ("3600", 3600),
-            ("\"3600\"", 3600),
-            ("0", 30),
-            ("-1", 30),
-            ("29.9", 30),
-            ("1e12", 86_400),
-            ("9223372036854775807", 86_400),
-            ("true", 300),
-            ("\"soon\"", 300),
-            ("\"inf\"", 300),
-            ("{}", 300),
-        ] {
-            let raw = RawValue::from_string(text.to_owned()).unwrap();
-            assert_eq!(lifetime(Some(&raw)), Duration::from_secs(seconds), "{text}");
+    fn a_refresh_token_that_is_not_replaced_is_kept() {
+        for (sent, kept) in [("", "held"), (r#","refresh_token":"new""#, "new"), (r#","refresh_token":"""#, "held")] {
+            let body = format!(r#"{{"access_token":"a","token_type":"Bearer","expires_in":60{sent}}}"#);
+            for grant in GRANTS {
+                let exchange = LoginExchange { renew: Some(&held("held")), replies: &[reply(&body)] };
+                let LoginStep::Done(session) = client(grant).step(&exchange).unwrap() else { panic!("not done") };
+                assert_eq!(session.refresh, Some(Secret::new(kept)), "{grant}{sent}");
+                assert_eq!(session.lifetime, Duration::from_secs(60));
+            }
         }
-        assert_eq!(lifetime(None), USUAL_LIFETIME);
     }
 
     #[test]
-    fn tokens_are_plain_text() {
-        for text in ["", "a b", "a\r\nX: y", "a\0", "é", &"x".repeat(4097)] {
-            assert!(!is_token(&Secret::new(text)), "{text:?}");
+    fn the_refresh_token_of_a_dead_session_is_not_kept() {
+        let replies = [reply(r#"{"error":"invalid_grant"}"#), reply(r#"{"access_token":"a","token_type":"Bearer"}"#)];
+        let login = client(GRANTS[0]);
+        let step = login.step(&LoginExchange { renew: Some(&held("dead")), replies: &replies }).unwrap();
+        assert!(matches!(step, LoginStep::Done(Session { refresh: None, .. })));
+    }
+
+    #[test]
+    fn no_secret_is_in_the_address_of_a_request() {
+        for grant in GRANTS {
+            for renew in [None, Some(&held("held"))] {
+                let step = client(grant).step(&LoginExchange { renew, replies: &[] }).unwrap();
+                let LoginStep::Send(request) = step else { panic!("nothing sent") };
+                assert_eq!(request.uri(), "https://host.example/token");
+                assert!(request.headers().get(header::AUTHORIZATION).is_none_or(HeaderValue::is_sensitive));
+            }
         }
-        assert!(is_token(&Secret::new("x".repeat(4096))) && is_token(&Secret::new("a-._~+/=")));
     }
 }

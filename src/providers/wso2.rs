@@ -181,6 +181,7 @@ mod tests {
 
     #[test]
     fn every_code_has_its_reason() {
+        let mut listed = 0;
         for (reason, codes) in [
             ("rate_limited", &[900_800, 900_801, 900_802, 900_803, 900_804, 900_806, 900_807][..]),
             ("unavailable", &[503, 700_700, 900_900]),
@@ -193,7 +194,9 @@ mod tests {
                 assert_eq!(failure.reason.as_str(), reason, "{code}");
                 assert!(failure.detail.contains(&code.to_string()), "{failure}");
             }
+            listed += codes.iter().filter(|code| CODES.iter().any(|(known, ..)| known == *code)).count();
         }
+        assert_eq!(listed, CODES.len());
     }
 
     #[test]
