@@ -34,6 +34,7 @@ mod msisdn;
 mod oauth;
 mod payby;
 pub mod recorded;
+mod rsa_key;
 mod signature;
 mod smilepayz;
 mod token;

@@ -1,64 +1,362 @@
-//! Not written yet.
+//! Smilepayz: the balance of a merchant's pay-in or pay-out account.
+//!
+//! One signed request; replies are not signed: <https://docs.smilepayz.com/en/reference/>. The vendor's
+//! pages differ from region to region in the shape of the reply and in the unit of its figures, so
+//! every documented shape is read and the unit is a setting, `divisor`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::{Adapter, Exchange, Facts, Provider, Site, Step};
-use crate::account::Wallet;
+use super::signature::{BalanceInquiry, SigningKey, smilepayz_time};
+use super::wire::{self, Object};
+use super::{Adapter, Environment, Exchange, Facts, Provider, Site, Step};
+use crate::account::{Balance, Reading, Wallet};
 use crate::document::Problem;
-use crate::failure::{ErrorReason, Failure};
-use crate::money::Currency;
-use crate::secret::{Secrets, Source};
+use crate::failure::{ErrorReason, Failure, quoted};
+use crate::money::{Amount, Currency};
+use crate::secret::{Secret, Secrets, Source};
 
-pub(super) struct Smilepayz;
+/// The currencies that the vendor's pages list.
+const CURRENCIES: [&str; 11] = ["BRL", "CLP", "COP", "IDR", "INR", "MXN", "PEN", "PHP", "THB", "VND", "USDT"];
 
+/// Codes of failure whose reason is known; any other is `rejected`. The vendor publishes none so far.
+const CODES: &[(&str, ErrorReason)] = &[];
+
+/// A reply whose `X-TIMESTAMP` is further from the request than this is not an answer to it.
+const MOST_APART: Duration = Duration::from_secs(10 * 60);
+
+/// A merchant's connection: what all of its accounts share.
+pub(super) struct Smilepayz(Arc<Merchant>);
+
+struct Merchant {
+    endpoint: String,
+    merchant_id: HeaderValue,
+    merchant_secret: Secret,
+    private_key: SigningKey,
+}
+
+/// Smilepayz's own keys of a provider entry.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Settings {}
+pub(super) struct Settings {
+    /// The merchant id, sent as `X-PARTNER-ID`. Those of the sandbox begin with `sandbox`.
+    #[schemars(regex(pattern = r"^[0-9A-Za-z_-]{1,64}$"))]
+    merchant_id: String,
+    /// The merchant secret: it is part of what is signed, and never sent.
+    merchant_secret: Source,
+    /// The merchant's RSA private key: PEM, or base64 of its DER.
+    private_key: Source,
+}
 
+/// Smilepayz's own keys of an account entry.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Account {
+    /// The account number from the portal, Finance > Balance. Pay-in and pay-out accounts differ.
+    #[schemars(length(min = 1, max = 64))]
+    account_no: String,
+    /// The account's currency: one of those that the provider lists.
     currency: Currency,
+    /// What the account's only wallet is called.
+    #[serde(default)]
+    wallet: Name,
+    /// What one unit of `currency` is in the figures of the replies: 1 if they are in major units,
+    /// 100 if they are in cents. Confirm it with the provider; its pages contradict each other.
+    #[serde(default = "major_units")]
+    #[schemars(range(min = 1, max = 100_000_000))]
+    divisor: u32,
+    /// Which of the account's balances is asked for.
+    #[serde(default = "all_of_it")]
+    #[schemars(regex(pattern = r"^[0-9A-Za-z_-]{1,64}$"))]
+    balance_type: String,
 }
 
-impl Provider for Smilepayz {
-    fn step(&self, _: &Exchange<'_>) -> Result<Step, Failure> {
-        Err(Failure::new(ErrorReason::Internal, "not written yet"))
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Name {
+    #[default]
+    Main,
+    Payin,
+    Payout,
+}
+
+impl Name {
+    const fn wallet(self) -> Wallet {
+        match self {
+            Self::Main => Wallet::MAIN,
+            Self::Payin => Wallet::new("payin"),
+            Self::Payout => Wallet::new("payout"),
+        }
     }
+}
+
+const fn major_units() -> u32 {
+    1
+}
+
+fn all_of_it() -> String {
+    "BALANCE".to_owned()
+}
+
+/// How many places a division by `divisor` moves the decimal point; `None` unless it is a power of ten.
+fn places(divisor: u32) -> Option<u8> {
+    (0..=8).find(|places| 10_u32.pow(u32::from(*places)) == divisor)
 }
 
 impl Adapter for Smilepayz {
     const FACTS: Facts = Facts {
         name: "smilepayz",
         title: "Smilepayz",
-        documentation: "",
-        authentication: "",
-        production: "https://localhost",
-        sandbox: None,
+        documentation: "https://docs.smilepayz.com/en/reference/",
+        authentication: "RSA signature of request, merchant secret",
+        production: "https://gateway.smilepayz.com",
+        sandbox: Some("https://sandbox-gateway.smilepayz.com"),
         rate_limit: &[(30, Duration::from_secs(60))],
-        rate_limit_source: "",
-        wallets: &["main"],
+        rate_limit_source: "our own care: the vendor publishes no number",
+        wallets: &["main", "payin", "payout"],
     };
     type Settings = Settings;
     type Account = Account;
 
-    fn secrets(_: &Settings) -> Vec<(&'static str, &Source)> {
-        Vec::new()
+    fn secrets(settings: &Settings) -> Vec<(&'static str, &Source)> {
+        vec![("merchant_secret", &settings.merchant_secret), ("private_key", &settings.private_key)]
+    }
+
+    fn check(settings: &Settings, site: &Site) -> Result<(), Problem> {
+        let id = &settings.merchant_id;
+        if !(1..=64).contains(&id.len()) || !wire::is_plain(id) {
+            return Err(Problem::at("merchant_id", "expected 1 to 64 letters, digits, `_` or `-`"));
+        }
+        if id.starts_with("sandbox") && site.environment == Environment::Production {
+            return Err(Problem::at(
+                "merchant_id",
+                "this is the id of a sandbox merchant; set `environment: sandbox` or use the production id",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_account(_: &Settings, account: &Account) -> Result<(), Problem> {
+        if !(1..=64).contains(&account.account_no.len()) || !account.account_no.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Problem::at("account_no", "expected 1 to 64 printable ASCII characters without spaces"));
+        }
+        if !CURRENCIES.contains(&account.currency.as_str()) {
+            let message = format!("the provider has no accounts in this currency; it lists {}", CURRENCIES.join(", "));
+            return Err(Problem::at("currency", message));
+        }
+        if places(account.divisor).is_none() {
+            return Err(Problem::at("divisor", "expected a power of ten from 1 to 100000000"));
+        }
+        if !(1..=64).contains(&account.balance_type.len()) || !wire::is_plain(&account.balance_type) {
+            return Err(Problem::at("balance_type", "expected 1 to 64 letters, digits, `_` or `-`"));
+        }
+        Ok(())
     }
 
     fn wallets(_: &Settings, account: &Account) -> Vec<(Wallet, Currency)> {
-        vec![(Wallet::MAIN, account.currency.clone())]
+        vec![(account.wallet.wallet(), account.currency.clone())]
     }
 
-    fn connect(_: &Settings, _: &Site, _: &Secrets) -> Result<Self, Problem> {
-        Ok(Self)
+    fn connect(settings: &Settings, site: &Site, secrets: &Secrets) -> Result<Self, Problem> {
+        let merchant_id = HeaderValue::from_str(&settings.merchant_id)
+            .map_err(|_| Problem::at("merchant_id", "expected a text that fits a header"))?;
+        Ok(Self(Arc::new(Merchant {
+            endpoint: wire::endpoint(&site.base_url, "/v2.0/inquiry-balance"),
+            merchant_id,
+            merchant_secret: wire::secret(secrets, "merchant_secret")?.clone(),
+            private_key: SigningKey::configured(secrets, "private_key")?,
+        })))
     }
 
-    fn account(&self, _: &Account) -> Arc<dyn Provider> {
-        Arc::new(Self)
+    fn account(&self, account: &Account) -> Arc<dyn Provider> {
+        Arc::new(Pot {
+            merchant: Arc::clone(&self.0),
+            account_no: account.account_no.clone(),
+            currency: account.currency.clone(),
+            wallet: account.wallet.wallet(),
+            places: places(account.divisor).unwrap_or_default(),
+            balance_type: account.balance_type.clone(),
+        })
     }
+}
+
+/// One account of the merchant.
+struct Pot {
+    merchant: Arc<Merchant>,
+    account_no: String,
+    currency: Currency,
+    wallet: Wallet,
+    places: u8,
+    balance_type: String,
+}
+
+impl Provider for Pot {
+    fn step(&self, exchange: &Exchange<'_>) -> Result<Step, Failure> {
+        match exchange.replies {
+            [] => self.request(exchange.at).map(Step::Send),
+            [reply, ..] => self.read(reply, exchange.at).map(Step::Done),
+        }
+    }
+
+    fn private(&self) -> Vec<&str> {
+        vec![&self.account_no]
+    }
+}
+
+impl Pot {
+    fn request(&self, at: Timestamp) -> Result<Request<Bytes>, Failure> {
+        let merchant = &self.merchant;
+        let inquiry = BalanceInquiry::smilepayz(at, &merchant.merchant_secret, &self.account_no, &self.balance_type);
+        wire::built(
+            Request::post(&merchant.endpoint)
+                .header("content-type", "application/json")
+                .header("x-timestamp", smilepayz_time(at))
+                .header("x-signature", merchant.private_key.sign(&inquiry)?)
+                .header("x-partner-id", &merchant.merchant_id)
+                .body(inquiry.body()),
+        )
+    }
+
+    fn read(&self, reply: &Response<Bytes>, at: Timestamp) -> Result<Reading, Failure> {
+        wire::success(reply, at)?;
+        let answer: Answer = wire::object(reply.body())?;
+        if answer.code != "00" {
+            let known = CODES.iter().find(|(code, _)| *code == answer.code);
+            let reason = known.map_or(ErrorReason::Rejected, |(_, reason)| *reason);
+            let message = quoted(answer.message.as_deref().unwrap_or_default());
+            let detail = format!("the provider refused the inquiry with code {}: {message}", wire::code(&answer.code));
+            return Err(Failure::new(reason, detail).retry_after(wire::retry_after(reply.headers(), at)));
+        }
+        current(reply, at)?;
+        let infos = answer.account_infos.ok_or_else(|| schema("the reply says success, but has no accountInfos"))?;
+        let block = self.block(&infos)?;
+        for echoed in [&answer.account_no, &block.account_no] {
+            wire::same_identity("accountNo", Some(&self.account_no), echoed.as_deref())?;
+        }
+        self.reading(&block)
+    }
+
+    /// The block of the balance that was asked for; some regions send one, others a list.
+    fn block(&self, infos: &RawValue) -> Result<Block, Failure> {
+        let blocks = if infos.get().starts_with('[') {
+            wire::part::<Vec<Object<Block>>>("accountInfos", infos)?
+        } else {
+            vec![wire::part("accountInfos", infos)?]
+        };
+        let alone = blocks.len() == 1;
+        let mut asked = blocks.into_iter().map(|Object(block)| block).filter(|block| match &block.balance_type {
+            Some(balance_type) => *balance_type == self.balance_type,
+            None => alone,
+        });
+        match (asked.next(), asked.next()) {
+            (Some(block), None) => Ok(block),
+            (None, _) => Err(mismatch("the reply does not have the balance that was asked for")),
+            (Some(_), Some(_)) => Err(mismatch("the reply has the balance that was asked for more than once")),
+        }
+    }
+
+    fn reading(&self, block: &Block) -> Result<Reading, Failure> {
+        let available = block.available_balance.as_deref().map(|raw| Figure::read("availableBalance", raw));
+        let available =
+            available.unwrap_or_else(|| Err(schema("the reply has no availableBalance, which is documented")))?;
+        let amount = block.amount.as_deref().map(|raw| Figure::read("amount", raw)).transpose()?;
+
+        let total = amount.as_ref().and_then(|amount| amount.currency.as_deref());
+        let currencies = [block.currency.as_deref(), available.currency.as_deref(), total];
+        for currency in currencies.into_iter().flatten() {
+            wire::same_currency(&self.currency, currency)?;
+        }
+        if currencies.iter().all(Option::is_none) {
+            return Err(mismatch("the reply does not say which currency its figures are in"));
+        }
+
+        let available = self.scaled("availableBalance", &available)?;
+        let amount = amount.map(|amount| self.scaled("amount", &amount)).transpose()?;
+        let frozen = match amount {
+            Some(amount) => {
+                let held = amount.checked_sub(available).filter(|held| !held.is_negative());
+                Some(held.ok_or_else(|| schema("the field availableBalance is more than the field amount"))?)
+            }
+            None => None,
+        };
+        Ok(Reading {
+            balances: vec![Balance {
+                amount,
+                available: Some(available),
+                frozen,
+                ..Balance::empty(self.wallet, self.currency.clone())
+            }],
+            info: Vec::new(),
+            identity: None,
+        })
+    }
+
+    fn scaled(&self, field: &str, figure: &Figure) -> Result<Amount, Failure> {
+        wire::amount(field, &figure.value).map(|amount| amount.shifted(self.places))
+    }
+}
+
+/// Refuses an old reply served again. Replies are not signed, so this is against accidents only.
+fn current(reply: &Response<Bytes>, at: Timestamp) -> Result<(), Failure> {
+    let Some(said) = reply.headers().get("x-timestamp") else { return Ok(()) };
+    let Some(said) = said.to_str().ok().and_then(|text| text.parse::<Timestamp>().ok()) else { return Ok(()) };
+    if at.duration_since(said).unsigned_abs() <= MOST_APART {
+        return Ok(());
+    }
+    Err(Failure::new(ErrorReason::Integrity, "the reply's X-TIMESTAMP is more than ten minutes from the request's"))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer {
+    code: String,
+    message: Option<String>,
+    account_no: Option<String>,
+    account_infos: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Block {
+    account_no: Option<String>,
+    balance_type: Option<String>,
+    currency: Option<String>,
+    amount: Option<Box<RawValue>>,
+    available_balance: Option<Box<RawValue>>,
+}
+
+/// A figure, either with its currency or as a bare text.
+struct Figure {
+    currency: Option<String>,
+    value: String,
+}
+
+impl Figure {
+    fn read(field: &str, raw: &RawValue) -> Result<Self, Failure> {
+        #[derive(Deserialize)]
+        struct Money {
+            currency: String,
+            value: String,
+        }
+        if raw.get().starts_with('{') {
+            let Object(Money { currency, value }) = wire::part(field, raw)?;
+            return Ok(Self { currency: Some(currency), value });
+        }
+        Ok(Self { currency: None, value: wire::part(field, raw)? })
+    }
+}
+
+fn schema(detail: &str) -> Failure {
+    Failure::new(ErrorReason::Schema, detail)
+}
+
+fn mismatch(detail: &str) -> Failure {
+    Failure::new(ErrorReason::Mismatch, detail)
 }

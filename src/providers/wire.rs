@@ -1,5 +1,7 @@
 //! What adapters share: status and header rules, JSON bodies, amounts, identities.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use base64::Engine;
@@ -8,7 +10,8 @@ use bytes::Bytes;
 use http::header::InvalidHeaderValue;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use jiff::Timestamp;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
@@ -98,23 +101,32 @@ pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
 
 /// The body as a `T`: valid UTF-8, one JSON object, nothing around it, no field twice.
 ///
-/// What does not parse is `malformed`; what parses but has another shape is `schema`. The text of
-/// `serde_json`'s errors is left out, because it quotes the reply.
+/// What does not parse is `malformed`; what parses but has another shape is `schema`.
 pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
     let malformed = |what: &str| Failure::new(ErrorReason::Malformed, what);
     let text = std::str::from_utf8(body).map_err(|_| malformed("the reply is not valid UTF-8"))?;
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
         return Err(malformed(if text.is_empty() { "the reply is empty" } else { "the reply is not a JSON object" }));
     }
+    read(text, "reply")
+}
+
+/// A part of a reply that was kept as text until it was known to matter.
+pub(super) fn part<T: DeserializeOwned>(field: &str, raw: &RawValue) -> Result<T, Failure> {
+    read(raw.get(), &format!("field {field}"))
+}
+
+/// The text of `serde_json`'s errors is left out, because it quotes the reply.
+fn read<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Failure> {
     serde_json::from_str(text).map_err(|error| {
-        let place = format!("at line {} column {} of the reply", error.line(), error.column());
+        let place = format!("at line {} column {} of the {what}", error.line(), error.column());
         match error.classify() {
             Category::Data => Failure::new(
                 ErrorReason::Schema,
-                format!("the reply does not have the documented fields and types ({place})"),
+                format!("the {what} does not have the documented fields and types ({place})"),
             ),
             Category::Syntax | Category::Eof | Category::Io => {
-                malformed(&format!("the reply is not complete, valid JSON ({place})"))
+                Failure::new(ErrorReason::Malformed, format!("the {what} is not complete, valid JSON ({place})"))
             }
         }
     })
@@ -125,6 +137,30 @@ pub(super) fn sent<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer:
     T::deserialize(deserializer).map(Some)
 }
 
+/// A `T` that is written as an object. A derived struct alone would also take its fields from an array.
+#[derive(Debug)]
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
+}
+
 /// An amount that the provider writes as a JSON number.
 pub(super) fn number(field: &str, raw: &RawValue) -> Result<Amount, Failure> {
     amount(field, raw.get())
@@ -133,6 +169,16 @@ pub(super) fn number(field: &str, raw: &RawValue) -> Result<Amount, Failure> {
 /// An amount that the provider writes as text.
 pub(super) fn amount(field: &str, text: &str) -> Result<Amount, Failure> {
     Amount::parse(text).map_err(|why| Failure::new(ErrorReason::Schema, format!("the field {field} is {why}")))
+}
+
+/// Letters, digits, `_` and `-` only: fit for a header and for a log.
+pub(super) fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// A provider's code, fit for a log line: as it is if it looks like a code.
+pub(super) fn code(text: &str) -> &str {
+    if (1..=16).contains(&text.len()) && is_plain(text) { text } else { "(not a code)" }
 }
 
 /// Passes the currency that was asked for.
@@ -280,6 +326,30 @@ mod tests {
         assert_eq!(header.to_str().unwrap(), "Basic YnJpZGdlLXVzZXI6cEBzczp3b3JkPQ==");
         assert!(header.is_sensitive());
         assert_eq!(basic(" a", &Secret::new(" b ")).unwrap(), "Basic IGE6IGIg");
+    }
+
+    #[test]
+    fn an_object_is_never_taken_from_an_array() {
+        #[derive(Debug, Deserialize)]
+        struct Money {
+            amount: Box<RawValue>,
+            currency: Option<String>,
+        }
+        #[derive(Debug, Deserialize)]
+        struct Row {
+            money: Object<Money>,
+        }
+        let read = |body: &str| object::<Row>(body.as_bytes()).map(|row| row.money.0).map_err(|f| f.reason.as_str());
+        let money = read(r#"{"money":{"amount":0.10,"currency":"AED"}}"#).unwrap();
+        assert_eq!((money.amount.get(), money.currency.as_deref()), ("0.10", Some("AED")));
+        for body in [
+            r#"{"money":[0.10,"AED"]}"#,
+            r#"{"money":"0.10"}"#,
+            r#"{"money":null}"#,
+            r#"{"money":{"amount":1,"amount":2}}"#,
+        ] {
+            assert_eq!(read(body).err(), Some("schema"), "{body}");
+        }
     }
 
     #[test]
