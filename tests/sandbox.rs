@@ -1,6 +1,8 @@
 //! The sandbox over a real socket, polled by the adapters with the configuration that it writes itself: two
 //! implementations of every protocol that share no code have to agree.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -66,7 +66,7 @@ pub(super) fn answer(world: &mut World, call: &Call<'_>) -> Verdict {
 
 /// The answer over the limit.
 pub(super) fn throttled() -> Response<Bytes> {
-    refusal(StatusCode::TOO_MANY_REQUESTS, "429", "Too many requests", "over the limit").reply
+    error(StatusCode::TOO_MANY_REQUESTS, "429", "Too many requests")
 }
 
 /// A time in UTC, to the minute, digits and all.
@@ -78,8 +78,11 @@ fn request_time(text: &str) -> Option<Timestamp> {
 }
 
 fn refusal(status: StatusCode, code: &str, text: &str, why: &'static str) -> Refusal {
-    let body = format!(r#"{{"response_message":"{text}","response_code":"{code}"}}"#);
-    Refusal { why, reply: json(status, body) }
+    Refusal::new(why, error(status, code, text))
+}
+
+fn error(status: StatusCode, code: &str, text: &str) -> Response<Bytes> {
+    json(status, format!(r#"{{"response_message":"{text}","response_code":"{code}"}}"#))
 }
 
 #[cfg(test)]

@@ -65,7 +65,15 @@ pub(super) struct Granted {
 pub(super) struct Refusal {
     /// Which rule, for those who test.
     pub(super) why: &'static str,
-    pub(super) reply: Response<Bytes>,
+    /// Boxed, since every verdict would be as large.
+    pub(super) reply: Box<Response<Bytes>>,
+}
+
+impl Refusal {
+    /// The rule, and what the provider says.
+    pub(super) fn new(why: &'static str, reply: Response<Bytes>) -> Self {
+        Self { why, reply: Box::new(reply) }
+    }
 }
 
 /// What a provider makes of a request.

@@ -22,12 +22,30 @@ pub(super) const ROOT: &str = "/-/sandbox";
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Change {
-    #[serde(default, deserialize_with = "present")]
-    available: Option<Option<String>>,
+    #[serde(default)]
+    available: Order,
     #[serde(default)]
     balances: BTreeMap<String, Option<String>>,
-    #[serde(default, deserialize_with = "present")]
-    fault: Option<Option<String>>,
+    #[serde(default)]
+    fault: Order,
+}
+
+/// What to do with one thing.
+#[derive(Default)]
+enum Order {
+    /// The key is not there.
+    #[default]
+    Leave,
+    /// `null`.
+    Clear,
+    /// A text.
+    Set(String),
+}
+
+impl<'de> Deserialize<'de> for Order {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(Self::Clear, Self::Set))
+    }
 }
 
 #[derive(Deserialize)]
@@ -74,15 +92,21 @@ fn apply(world: &mut World, api: Api, name: &str, change: Change) -> Result<(), 
     if account.is_none() && !(api == Api::Dialog && name == LOGIN) {
         return Err("the provider has no such account");
     }
-    let fault = match change.fault {
-        Some(Some(fault)) => Some(Some(Fault::parse(api, &fault).ok_or("no such fault; see /-/sandbox/faults")?)),
-        Some(None) => Some(None),
-        None => None,
-    };
     let first = account.as_ref().and_then(|account| account.pots.first()).map(|pot| pot.wallet.to_owned());
     let mut balances: Vec<_> = change.balances.into_iter().collect();
-    if let Some(available) = change.available {
-        balances.push((first.ok_or("a login has no balance")?, available));
+    match change.available {
+        Order::Leave => {}
+        Order::Clear => balances.push((first.ok_or("a login has no balance")?, None)),
+        Order::Set(text) => balances.push((first.ok_or("a login has no balance")?, Some(text))),
+    }
+    let place = (api, name.to_owned());
+    match change.fault {
+        Order::Leave => {}
+        Order::Clear => drop(world.faults.remove(&place)),
+        Order::Set(fault) => {
+            let fault = Fault::parse(api, &fault).ok_or("no such fault; see /-/sandbox/faults")?;
+            world.faults.insert(place, fault);
+        }
     }
     for (wallet, text) in balances {
         let amount = match text {
@@ -95,11 +119,6 @@ fn apply(world: &mut World, api: Api, name: &str, change: Change) -> Result<(), 
             return Err("no such wallet, or more decimals than the account can have");
         }
     }
-    match fault {
-        Some(Some(fault)) => world.faults.insert((api, name.to_owned()), fault),
-        Some(None) => world.faults.remove(&(api, name.to_owned())),
-        None => None,
-    };
     Ok(())
 }
 
@@ -164,11 +183,6 @@ fn arrivals(world: &World) -> Map<String, Value> {
         })
         .collect();
     Map::from_iter([("arrivals".to_owned(), Value::Array(list))])
-}
-
-/// Tells `null` from a key that is not there.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 fn shown(state: &Map<String, Value>) -> Response<Bytes> {

@@ -121,7 +121,7 @@ pub(super) fn balance(world: &mut World, call: &Call<'_>) -> Verdict {
 
 /// The answer over the limit: 503, as Dialog documents it, with the gateway's own code.
 pub(super) fn throttled(world: &mut World) -> Response<Bytes> {
-    world.fault(StatusCode::SERVICE_UNAVAILABLE, "900800", "over the limit").reply
+    *world.fault(StatusCode::SERVICE_UNAVAILABLE, "900800", "over the limit").reply
 }
 
 /// A fault of the gateway, in the form whose turn it is.
@@ -170,13 +170,13 @@ fn balance_body(number: &str, reference: u64, tariff: Tariff, figures: Option<&F
 }
 
 fn invalid_client() -> Refusal {
-    let refusal = oauth_error(StatusCode::UNAUTHORIZED, "invalid_client", "token: client credentials");
-    Refusal { reply: with(refusal.reply, "www-authenticate", "Basic realm=\"sandbox\""), ..refusal }
+    let Refusal { why, reply } = oauth_error(StatusCode::UNAUTHORIZED, "invalid_client", "token: client credentials");
+    Refusal::new(why, with(*reply, "www-authenticate", "Basic realm=\"sandbox\""))
 }
 
 fn oauth_error(status: StatusCode, error: &str, why: &'static str) -> Refusal {
     let body = format!(r#"{{"error":"{error}","error_description":"The sandbox refused the login."}}"#);
-    Refusal { why, reply: json(status, body) }
+    Refusal::new(why, json(status, body))
 }
 
 fn service_exception(why: &'static str) -> Refusal {
@@ -190,7 +190,7 @@ fn policy_exception() -> Refusal {
 fn exception(why: &'static str, kind: &str, id: &str, text: &str) -> Refusal {
     let body =
         format!(r#"{{"requestError":{{"{kind}":{{"messageId":"{id}","text":"{text}","variables":["address"]}}}}}}"#);
-    Refusal { why, reply: json(StatusCode::BAD_REQUEST, body) }
+    Refusal::new(why, json(StatusCode::BAD_REQUEST, body))
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl Pair {
         })
     }
 
-    /// SHA256withRSA in base64 on one line; `None` if the key is too small to sign.
+    /// RSA with SHA-256, in base64 on one line; `None` if the key is too small to sign.
     pub(super) fn sign(&self, text: &[u8]) -> Option<String> {
         self.signing.try_sign(text).ok().map(|signature| STANDARD.encode(signature.to_bytes()))
     }

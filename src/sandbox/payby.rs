@@ -37,7 +37,7 @@ struct Content {
 pub(super) fn answer(world: &mut World, call: &Call<'_>) -> Verdict {
     let trace = world.next_reference();
     let unsigned =
-        |why, code: &str, msg: &str| Err(Refusal { why, reply: json(StatusCode::OK, head("FAIL", code, msg, trace)) });
+        |why, code: &str, msg: &str| Err(Refusal::new(why, json(StatusCode::OK, head("FAIL", code, msg, trace))));
     let invalid = |why| unsigned(why, "400", "INVALID_PARAMETER");
 
     if call.parts.method != Method::POST || call.parts.uri.query().is_some() {
@@ -55,7 +55,7 @@ pub(super) fn answer(world: &mut World, call: &Call<'_>) -> Verdict {
     let signature = call.header("sign").unwrap_or_default();
     if !world.keys.merchant.verifies(call.body, signature) {
         let body = head("ERROR", "58001", "SIGNATURE_NOT_VERIFIED", trace);
-        return Err(Refusal { why: "sign", reply: json(StatusCode::OK, body) });
+        return Err(Refusal::new("sign", json(StatusCode::OK, body)));
     }
     let Some(inquiry) = call.json::<Inquiry>() else { return invalid("body") };
     let Ok(theirs) = Timestamp::from_millisecond(inquiry.request_time) else { return invalid("requestTime") };
@@ -71,7 +71,7 @@ pub(super) fn answer(world: &mut World, call: &Call<'_>) -> Verdict {
         .position(|account| held(account.listing) && account.pots.first().is_some_and(|pot| pot.currency == currency));
     let Some(index) = found else {
         let reply = json(StatusCode::OK, head("FAIL", "78001", "CURRENCY_CODE_NOT_SUPPORTED", trace));
-        return Err(Refusal { why: "currency", reply: signed(&world.keys, reply) });
+        return Err(Refusal::new("currency", signed(&world.keys, reply)));
     };
     let available = world.figures(index, call.now).first().and_then(|figures| figures.available);
     let body = format!(

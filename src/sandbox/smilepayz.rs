@@ -33,7 +33,7 @@ struct Inquiry {
 pub(super) fn answer(world: &mut World, call: &Call<'_>) -> Verdict {
     let refuse = |status, code: &str, message: &str, why| {
         let body = format!(r#"{{"code":"{code}","message":"{message}"}}"#);
-        Err(Refusal { why, reply: stamped(json(status, body), call.now) })
+        Err(Refusal::new(why, stamped(json(status, body), call.now)))
     };
     let bad = |why| refuse(StatusCode::BAD_REQUEST, "400", "Invalid request", why);
     let unauthorized = |why| refuse(StatusCode::UNAUTHORIZED, "401", "Unauthorized", why);

@@ -136,7 +136,7 @@ impl World {
             Err(Refusal { why, reply }) => {
                 *self.desks[api as usize].violations.entry(why).or_default() += 1;
                 self.log(call.now, api, endpoint, None, Outcome::Refused(why));
-                Answer::Reply(reply)
+                Answer::Reply(*reply)
             }
         }
     }
@@ -156,7 +156,7 @@ impl World {
     /// A fault of Dialog's gateway.
     pub(super) fn fault(&mut self, status: StatusCode, code: &str, why: &'static str) -> Refusal {
         self.odd_fault = !self.odd_fault;
-        Refusal { why, reply: dialog::fault(status, code, self.settings.fault_format, !self.odd_fault) }
+        Refusal::new(why, dialog::fault(status, code, self.settings.fault_format, !self.odd_fault))
     }
 
     /// Where a provider's requests arrive.
