@@ -17,122 +17,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_yaml::{Mapping, Value};
 
-use super::{
-    ALL, Api, Connection, Environment, Exchange, Login, LoginExchange, LoginStep, Renewal, Session, Site, Step,
-    recorded,
-};
-use crate::account::{Balance, Reading, Wallet};
-use crate::document::Node;
+use super::golden_case::{Case, Outcome, PROVIDERS, connect};
+use super::{ALL, Api, Connection, Exchange, Login, LoginExchange, LoginStep, Renewal, Session, Step, recorded};
+use crate::account::Reading;
 use crate::failure::Failure;
-use crate::money::{Amount, Currency};
-use crate::secret::{Secret, Secrets, Source};
+use crate::secret::Secret;
 
-const PROVIDERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/providers");
-const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
 /// No poll takes more steps than this.
 const MOST_STEPS: usize = 16;
 /// Headers that the transport writes.
 const BOOKKEEPING: [&str; 2] = ["host", "content-length"];
 /// Headers that no log may show.
 const SENSITIVE: [&str; 3] = ["authorization", "sign", "x-signature"];
-
-/// What `case.yaml` says.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    /// One sentence.
-    about: String,
-    /// `Exchange::at` of every step.
-    at: String,
-    /// Which host; production if left out.
-    #[serde(default)]
-    environment: Environment,
-    /// Over the API's `settings.yaml`; mappings are merged, anything else replaces.
-    #[serde(default)]
-    settings: Value,
-    /// Over the API's `account.yaml`.
-    #[serde(default)]
-    account: Value,
-    /// The identity of earlier readings.
-    pinned: Option<String>,
-    /// Start with a session that a reply will declare over, instead of with a login.
-    #[serde(default)]
-    renew: bool,
-    /// How it must end.
-    outcome: Outcome,
-}
-
-/// How a case ends: a reading, or a failure with its companions.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Outcome {
-    reading: Option<Read>,
-    failure: Option<String>,
-    #[serde(default, with = "humantime_serde")]
-    retry_after: Option<Duration>,
-    #[serde(default)]
-    fleeting: bool,
-}
-
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Read {
-    balances: Vec<Row>,
-    #[serde(default)]
-    info: BTreeMap<String, String>,
-    identity: Option<String>,
-}
-
-/// The figures are texts, so that `0.10` and `0.1` differ.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Row {
-    wallet: String,
-    currency: String,
-    amount: Option<String>,
-    available: Option<String>,
-    frozen: Option<String>,
-    credit_limit: Option<String>,
-}
-
-impl From<&Reading> for Outcome {
-    fn from(reading: &Reading) -> Self {
-        let read = Read {
-            balances: reading.balances.iter().map(Row::from).collect(),
-            info: reading.info.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
-            identity: reading.identity.clone(),
-        };
-        Self { reading: Some(read), ..Self::default() }
-    }
-}
-
-impl From<&Balance> for Row {
-    fn from(balance: &Balance) -> Self {
-        let text = |amount: Option<Amount>| amount.map(|amount| amount.to_string());
-        Self {
-            wallet: balance.wallet.to_string(),
-            currency: balance.currency.to_string(),
-            amount: text(balance.amount),
-            available: text(balance.available),
-            frozen: text(balance.frozen),
-            credit_limit: text(balance.credit_limit),
-        }
-    }
-}
-
-impl From<&Failure> for Outcome {
-    fn from(failure: &Failure) -> Self {
-        Self {
-            reading: None,
-            failure: Some(failure.reason.to_string()),
-            retry_after: failure.retry_after,
-            fleeting: failure.fleeting,
-        }
-    }
-}
 
 /// A request, comparable.
 #[derive(Debug, PartialEq, Eq)]
@@ -395,61 +292,6 @@ fn replay(api: &dyn Api, folder: &Folder) -> Result<(), String> {
     tape.finish()
 }
 
-type Connected = (Connection, Vec<(Wallet, Currency)>, Secrets);
-
-fn connect(api: &dyn Api, case: &Case) -> Result<Connected, String> {
-    let facts = api.facts();
-    let base = match case.environment {
-        Environment::Production => facts.production,
-        Environment::Sandbox => facts.sandbox.ok_or("this API has no sandbox")?,
-    };
-    let site = Site { base_url: base.parse().map_err(|_| "not a base URL")?, environment: case.environment };
-    let node = |file: &str, over: &Value| {
-        let text = std::fs::read(Path::new(PROVIDERS).join(facts.name).join(file));
-        let mut value = serde_yaml::from_slice(&text.map_err(|_| format!("{file} is missing"))?)
-            .map_err(|error| format!("{file}: {error}"))?;
-        merge(&mut value, over);
-        Ok::<_, String>(Node::new(value))
-    };
-    let provider = node("settings.yaml", &case.settings)?;
-    let settings = api
-        .read(&site, &provider, &[node("account.yaml", &case.account)?])
-        .map_err(|problems| format!("the settings are refused: {problems:?}"))?;
-    let secret = |(key, source): (&'static str, &Source)| match source {
-        Source::File(path) => {
-            let text = std::fs::read_to_string(Path::new(VECTORS).join(path))
-                .map_err(|_| format!("tests/vectors/{} is missing", path.display()))?;
-            Ok((key, Secret::new(text.strip_suffix('\n').unwrap_or(&text))))
-        }
-        Source::Env(_) | Source::Credential(_) => Err(format!("{key}: a case takes secrets from files")),
-    };
-    let secrets: Secrets = settings.secrets().into_iter().map(secret).collect::<Result<_, String>>()?;
-    let connection = settings.connect(&secrets).map_err(|problem| format!("the secrets are refused: {problem:?}"))?;
-    let wallets = settings.wallets().remove(0);
-    Ok((connection, wallets, secrets))
-}
-
-fn merge(base: &mut Value, over: &Value) {
-    match (base, over) {
-        (_, Value::Null) => {}
-        (Value::Mapping(base), Value::Mapping(over)) => {
-            for (key, value) in over {
-                merge_key(base, key, value);
-            }
-        }
-        (base, over) => *base = over.clone(),
-    }
-}
-
-fn merge_key(base: &mut Mapping, key: &Value, value: &Value) {
-    match base.get_mut(key) {
-        Some(old) if old.is_mapping() && value.is_mapping() => merge(old, value),
-        _ => {
-            base.insert(key.clone(), value.clone());
-        }
-    }
-}
-
 /// What stands in a folder, sorted.
 fn names(path: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(path).into_iter().flatten();
@@ -493,4 +335,44 @@ fn every_api_is_recorded_and_every_recording_has_its_api() {
     for folder in cases("") {
         assert!(super::find(&folder).is_some(), "providers/{folder}/ belongs to no API");
     }
+}
+
+#[test]
+fn a_recording_that_differs_is_noticed() {
+    let api = super::find("payby").unwrap();
+    let folder = Folder::read("payby", "success");
+    let changed = |file: &str, from: &str, to: &str| {
+        let mut folder = folder.clone();
+        let text = std::str::from_utf8(folder.0[file]).unwrap();
+        assert!(text.contains(from), "{file} has {from:?}");
+        folder.0.insert(file.to_owned(), text.replacen(from, to, 1).leak().as_bytes());
+        replay(api, &folder).err().unwrap_or_default()
+    };
+    assert_eq!(replay(api, &folder), Ok(()));
+    for (file, from, to, expected) in [
+        (
+            "request-1.http",
+            "POST",
+            "PUT",
+            "recorded \"PUT https://api.payby.com/sgs/api/member/getBalance\", sent \"POST",
+        ),
+        ("request-1.http", "getBalance", "getBalance?x=1", "getBalance?x=1\", sent"),
+        ("request-1.http", "api.payby.com", "api.example", "recorded \"POST https://api.example/"),
+        ("request-1.http", "Content-Language: en\n", "", "sent header `content-language: en` is not recorded"),
+        ("request-1.http", "\n\n", "\nX-More: 1\n\n", "recorded header `x-more: 1` was not sent"),
+        ("request-1.http", "645}", "646}", "recorded body"),
+        ("request-1.http", " HTTP/1.1", "", "request-1.http is not a recorded request"),
+        ("reply-1.http", "HTTP/1.1 200", "HTTP/1.1 x", "reply-1.http is not a recorded reply"),
+        ("reply-1.http", "897993.88", "897993.80", "replayed Outcome { reading: None, failure: Some(\"integrity\")"),
+        ("case.yaml", "897993.88", "897993.880", "the outcome differs"),
+        ("case.yaml", "identity: \"2", "identity: \"3", "the outcome differs"),
+        ("case.yaml", "about:", "abuot:", "case.yaml: "),
+        ("case.yaml", "outcome:", "account: { currency: XXX }\noutcome:", "the settings are refused"),
+    ] {
+        let difference = changed(file, from, to);
+        assert!(difference.contains(expected), "{file}, {from:?} → {to:?}: {difference}");
+    }
+    let mut folder = folder;
+    folder.0.insert("reply-2.http".to_owned(), b"");
+    assert_eq!(replay(api, &folder), Err("reply-2.http is not used".to_owned()));
 }

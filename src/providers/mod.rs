@@ -30,6 +30,8 @@ mod bridge;
 mod dialog;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_case;
 mod msisdn;
 mod oauth;
 mod payby;

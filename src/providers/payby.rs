@@ -110,7 +110,7 @@ impl Adapter for PayBy {
         Arc::new(Member {
             merchant: Arc::clone(&self.0),
             currency: account.currency.clone(),
-            member_id: account.member_id.clone(),
+            id: account.member_id.clone(),
         })
     }
 }
@@ -119,7 +119,8 @@ impl Adapter for PayBy {
 struct Member {
     merchant: Arc<Merchant>,
     currency: Currency,
-    member_id: Option<String>,
+    /// The id that replies must name, if it is configured.
+    id: Option<String>,
 }
 
 impl Provider for Member {
@@ -131,7 +132,7 @@ impl Provider for Member {
     }
 
     fn private(&self) -> Vec<&str> {
-        self.member_id.as_deref().into_iter().collect()
+        self.id.as_deref().into_iter().collect()
     }
 }
 
@@ -188,7 +189,7 @@ impl Member {
     }
 
     fn balance(&self, body: Body, pinned: Option<&str>) -> Result<Reading, Failure> {
-        let expected = self.member_id.as_deref().or(pinned);
+        let expected = self.id.as_deref().or(pinned);
         wire::same_identity("memberId", expected, Some(&body.member_id))?;
         let mut rows = body
             .balance_list
@@ -325,4 +326,41 @@ fn schema(detail: &str) -> Failure {
 
 fn mismatch(detail: &str) -> Failure {
     Failure::new(ErrorReason::Mismatch, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::Environment;
+    use crate::providers::golden_case::problem;
+
+    #[test]
+    fn settings_are_checked() {
+        let check = |partner_id: &str, account: &str| {
+            let keys = format!(
+                "{{ partner_id: '{partner_id}', private_key: {{ env: A }}, platform_public_key: {{ env: B }} }}"
+            );
+            problem::<PayBy>(Environment::Production, &keys, account)
+        };
+        for partner_id in ["1", "200000018128", "a-b_C"] {
+            assert_eq!(check(partner_id, "{ currency: AED }"), None, "{partner_id}");
+        }
+        for partner_id in ["", "2000000181281", "a b", "a:b", "é"] {
+            assert_eq!(check(partner_id, "{ currency: AED }").as_deref(), Some("partner_id"), "{partner_id}");
+        }
+        assert_eq!(check("1", "{ currency: AED, member_id: '1' }"), None);
+        assert_eq!(check("1", "{ currency: AED, member_id: '' }").as_deref(), Some("member_id"));
+        assert_eq!(check("1", "{ currency: AED, member: '1' }").as_deref(), Some(""));
+        assert_eq!(check("1", "{ currency: aed }").as_deref(), Some(""));
+    }
+
+    #[test]
+    fn the_gateways_errors_may_come_unsigned_and_nothing_else() {
+        for code in ["400", "402", "403", "404", "500", "504", "601", "58", "58001"] {
+            assert!(may_be_unsigned(code), "{code}");
+        }
+        for code in ["0", "", "401", "4000", "62026", "78001", "158", " 58"] {
+            assert!(!may_be_unsigned(code), "{code}");
+        }
+    }
 }

@@ -360,3 +360,65 @@ fn schema(detail: &str) -> Failure {
 fn mismatch(detail: &str) -> Failure {
     Failure::new(ErrorReason::Mismatch, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::golden_case::problem;
+
+    const ACCOUNT: &str = "account_no: '1', currency: PEN";
+
+    #[test]
+    fn settings_are_checked() {
+        let check = |id: &str, environment| {
+            let keys = format!("{{ merchant_id: '{id}', merchant_secret: {{ env: A }}, private_key: {{ env: B }} }}");
+            problem::<Smilepayz>(environment, &keys, &format!("{{ {ACCOUNT} }}"))
+        };
+        assert_eq!(check("20119", Environment::Production), None);
+        assert_eq!(check("20119", Environment::Sandbox), None);
+        assert_eq!(check("sandbox-20119", Environment::Sandbox), None);
+        assert_eq!(check("sandbox-20119", Environment::Production).as_deref(), Some("merchant_id"));
+        assert_eq!(check("", Environment::Production).as_deref(), Some("merchant_id"));
+        assert_eq!(check("a b", Environment::Production).as_deref(), Some("merchant_id"));
+    }
+
+    #[test]
+    fn accounts_are_checked() {
+        let check = |account: &str| {
+            let keys = "{ merchant_id: '1', merchant_secret: { env: A }, private_key: { env: B } }";
+            problem::<Smilepayz>(Environment::Production, keys, &format!("{{ {account} }}"))
+        };
+        for divisor in [1, 10, 100, 100_000_000] {
+            assert_eq!(check(&format!("{ACCOUNT}, divisor: {divisor}")), None);
+        }
+        for divisor in [0, 2, 20, 101, 1_000_000_000] {
+            assert_eq!(check(&format!("{ACCOUNT}, divisor: {divisor}")).as_deref(), Some("divisor"));
+        }
+        for (account, expected) in [
+            ("account_no: '1', currency: AED", "currency"),
+            ("account_no: '', currency: PEN", "account_no"),
+            ("account_no: '1 2', currency: PEN", "account_no"),
+            ("account_no: '1', currency: PEN, balance_type: ''", "balance_type"),
+            ("account_no: '1', currency: PEN, wallet: sms", ""),
+            ("account_no: '1'", ""),
+        ] {
+            assert_eq!(check(account).as_deref(), Some(expected), "{account}");
+        }
+    }
+
+    #[test]
+    fn a_reply_is_current_within_ten_minutes() {
+        let at = "2020-12-18T20:06:00Z".parse().unwrap();
+        let refused = |said: &str| {
+            let mut reply = Response::new(Bytes::new());
+            reply.headers_mut().insert("x-timestamp", said.parse().unwrap());
+            current(&reply, at).map_err(|failure| failure.reason)
+        };
+        for said in ["2020-12-18T20:06:01+00:00", "2020-12-18T15:16:00-05:00", "2020-12-18T19:56:00Z", "today", ""] {
+            assert_eq!(refused(said), Ok(()), "{said}");
+        }
+        for said in ["2020-12-18T15:16:01-05:00", "2020-12-18T19:55:59Z", "2020-12-19T03:06:00+00:00"] {
+            assert_eq!(refused(said), Err(ErrorReason::Integrity), "{said}");
+        }
+    }
+}

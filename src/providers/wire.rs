@@ -294,9 +294,9 @@ mod tests {
         assert_eq!(probe(br#" {"amount": 897993.88, "more": [1]} "#), Ok("897993.88".to_owned()));
         let _ = serde_json::from_str::<Probe<'_>>(r#"{"amount":1}"#).unwrap().amount;
         for (body, expected) in [
-            (&br#""#[..], "malformed"),
-            (br#"[5]"#, "malformed"),
-            (br#"null"#, "malformed"),
+            (&b""[..], "malformed"),
+            (b"[5]", "malformed"),
+            (b"null", "malformed"),
             (b"<html>", "malformed"),
             (b"\xef\xbb\xbf{\"amount\":1}", "malformed"),
             (b"{\"amount\":1,\"x\":\"\xff\"}", "malformed"),
