@@ -35,6 +35,14 @@ impl Clock for Noon {
     }
 }
 
+/// An account, and the means to poll it.
+struct Configured {
+    provider: String,
+    name: String,
+    poll: Arc<dyn Provider>,
+    login: Option<Arc<dyn Login>>,
+}
+
 /// A served sandbox and a client that does what it is told and nothing more.
 struct Bench {
     sandbox: Arc<Sandbox>,
@@ -68,8 +76,8 @@ impl Bench {
         serde_json::from_slice(self.send(request).await.unwrap().body()).unwrap()
     }
 
-    /// Every configured account: provider, name, and the means to poll it.
-    fn configured(&self) -> Vec<(String, String, Arc<dyn Provider>, Option<Arc<dyn Login>>)> {
+    /// Every account of the configuration that the sandbox writes.
+    fn configured(&self) -> Vec<Configured> {
         let yaml: Yaml = serde_yaml::from_str(&self.sandbox.exporter_yaml(self.addr)).unwrap();
         let secrets = self.sandbox.secrets();
         let secret = |source: &Source| match source {
@@ -87,7 +95,7 @@ impl Bench {
             let Connection { login, accounts: polled } = settings.connect(&secrets).unwrap();
             for (account, poll) in accounts.iter().zip(polled) {
                 let name = account["name"].as_str().unwrap().to_owned();
-                all.push((text("name").to_owned(), name, poll, login.clone()));
+                all.push(Configured { provider: text("name").to_owned(), name, poll, login: login.clone() });
             }
         }
         all
@@ -143,11 +151,11 @@ fn written(balance: &Balance) -> Value {
 async fn every_configured_account_is_read_to_the_last_digit() {
     let bench = Bench::start(Settings { live: false, ..Settings::default() }).await;
     let mut sessions = std::collections::BTreeMap::new();
-    for (provider, name, account, login) in bench.configured() {
+    for Configured { provider, name, poll, login } in bench.configured() {
         if let (Some(login), false) = (&login, sessions.contains_key(&provider)) {
             sessions.insert(provider.clone(), bench.log_in(&**login, None).await);
         }
-        let reading = bench.poll(&*account, sessions.get(&provider)).await.unwrap();
+        let reading = bench.poll(&*poll, sessions.get(&provider)).await.unwrap();
         let state = bench.control("GET", "", "").await;
         let told = state["accounts"].as_array().unwrap().iter().find(|told| told["account"] == *name).unwrap();
         assert_eq!(told["provider"], *provider);
@@ -164,16 +172,16 @@ async fn every_configured_account_is_read_to_the_last_digit() {
 async fn sessions_end_and_are_renewed() {
     for grant in [Grant::ClientCredentials, Grant::Password] {
         let bench = Bench::start(Settings { grant, live: false, ..Settings::default() }).await;
-        let (_, _, account, login) = bench.configured().remove(0);
+        let Configured { poll, login, .. } = bench.configured().remove(0);
         let login = login.unwrap();
         let first = bench.log_in(&*login, None).await;
         assert_eq!((first.lifetime.as_secs(), first.refresh.is_some()), (3600, grant == Grant::Password));
-        bench.poll(&*account, Some(&first)).await.unwrap();
+        bench.poll(&*poll, Some(&first)).await.unwrap();
         bench.control("POST", "/tokens/expire", "").await;
-        assert_eq!(bench.poll(&*account, Some(&first)).await, Err(Some(Renewal::Refresh)));
+        assert_eq!(bench.poll(&*poll, Some(&first)).await, Err(Some(Renewal::Refresh)));
         let second = bench.log_in(&*login, Some(&first)).await;
-        bench.poll(&*account, Some(&second)).await.unwrap();
-        assert_eq!(bench.poll(&*account, Some(&first)).await, Err(Some(Renewal::LogIn)));
+        bench.poll(&*poll, Some(&second)).await.unwrap();
+        assert_eq!(bench.poll(&*poll, Some(&first)).await, Err(Some(Renewal::LogIn)));
     }
 }
 

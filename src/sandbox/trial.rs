@@ -41,7 +41,7 @@ impl Trial {
     pub(super) fn send(&mut self, request: Request<String>) -> Response<Bytes> {
         match self.answer(request) {
             Answer::Reply(reply) => reply,
-            other => panic!("not a plain reply: {other:?}"),
+            other @ (Answer::Late(..) | Answer::Never | Answer::Close) => panic!("not a plain reply: {other:?}"),
         }
     }
 
