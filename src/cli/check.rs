@@ -8,7 +8,7 @@ use humantime::format_duration;
 use super::{ConfigArgs, Exit, complain, print};
 use crate::app::Origin;
 use crate::config::{AccountConfig, Config, ProviderConfig, SecretReader, Threshold};
-use crate::providers::fingerprint;
+use crate::providers::described;
 use crate::rate_limit::Window;
 
 pub(super) fn check(args: &ConfigArgs) -> Exit {
@@ -52,13 +52,14 @@ fn describe(out: &mut String, provider: &ProviderConfig, secrets: &SecretReader)
     }
     for (key, source) in provider.settings.secrets() {
         let found = match secrets.read(source) {
-            Ok(secret) => fingerprint(&secret).map_or_else(|| "found".to_owned(), |what| format!("found, {what}")),
+            Ok(secret) => described(&secret).map_or_else(|| "found".to_owned(), |what| format!("found, {what}")),
             Err(why) => why,
         };
         let _ = writeln!(out, "  secret   {key} from {source}: {found}");
     }
     for account in &provider.accounts {
-        let wallets: Vec<_> = account.wallets.iter().map(|(wallet, currency)| format!("{wallet} in {currency}")).collect();
+        let wallets: Vec<_> =
+            account.wallets.iter().map(|(wallet, currency)| format!("{wallet} in {currency}")).collect();
         let _ = writeln!(
             out,
             "  account  {}: {}; every {}, given up after {}, withdrawn after {}",

@@ -88,19 +88,18 @@ pub(super) fn sandbox(args: &SandboxArgs) -> Exit {
     };
     on_runtime(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(|error| AppError::Runtime(error.to_string()))?;
-        let settings = Settings {
-            seed: args.seed,
-            live: !args.still,
-            token_lifetime: args.token_lifetime,
-            ..Settings::default()
-        };
+        let settings =
+            Settings { seed: args.seed, live: !args.still, token_lifetime: args.token_lifetime, ..Settings::default() };
         let (sandbox, listener, address) = open(settings, listen).await?;
         let mut told = format!("balance-exporter sandbox: four pretend providers on http://{address}/\n");
         if let Some(directory) = &args.write_config {
             sandbox
                 .write_to(directory, address)
                 .map_err(|error| AppError::Runtime(format!("cannot write to {}: {error}", directory.display())))?;
-            told += &format!("poll them with: balance-exporter --config.file {}\n", directory.join("exporter.yaml").display());
+            told += &format!(
+                "poll them with: balance-exporter --config.file {}\n",
+                directory.join("exporter.yaml").display()
+            );
         }
         print(&told);
         let stop = async move {
@@ -109,13 +108,17 @@ pub(super) fn sandbox(args: &SandboxArgs) -> Exit {
                 _ = tokio::signal::ctrl_c() => {}
             }
         };
-        sandbox.serve(listener, stop).await.map_err(|error| AppError::Runtime(format!("the sandbox has stopped: {error}")))
+        sandbox
+            .serve(listener, stop)
+            .await
+            .map_err(|error| AppError::Runtime(format!("the sandbox has stopped: {error}")))
     })
 }
 
 async fn open(settings: Settings, listen: SocketAddr) -> Result<(Arc<Sandbox>, TcpListener, SocketAddr), AppError> {
     let clock = Arc::new(SystemClock);
-    let sandbox = Sandbox::new(settings, clock).map_err(|error| AppError::Runtime(format!("cannot make keys: {error}")))?;
+    let sandbox =
+        Sandbox::new(settings, clock).map_err(|error| AppError::Runtime(format!("cannot make keys: {error}")))?;
     let cannot_listen = |error| AppError::Runtime(format!("cannot listen on {listen}: {error}"));
     let listener = TcpListener::bind(listen).await.map_err(cannot_listen)?;
     let address = listener.local_addr().map_err(cannot_listen)?;

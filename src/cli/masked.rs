@@ -159,7 +159,9 @@ mod tests {
             .unwrap();
         let reply = Response::builder()
             .header("sign", "CANARY-REPLY")
-            .body(Bytes::from(r#"{"access_token": "canary\"three", "refresh_token":"canary4","expires_in":3600,"note":"canary/one"}"#))
+            .body(Bytes::from(
+                r#"{"access_token": "canary\"three", "refresh_token":"canary4","expires_in":3600,"note":"canary/one"}"#,
+            ))
             .unwrap();
         let shown = Mask::new(["canary/one", "94771234567"]).show(&[traced(request, reply)]);
         assert!(!shown.to_ascii_lowercase().contains("canary"), "{shown}");

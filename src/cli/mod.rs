@@ -182,7 +182,8 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
 
 /// Runs the daemon on two threads: the polls' own, beside the web side's.
 fn on_runtime(daemon: impl Future<Output = Result<(), AppError>>) -> Exit {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("poll").enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("poll").enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(daemon);
@@ -213,7 +214,8 @@ fn update(file: &std::path::Path) -> Exit {
 /// Writes the answer of a command. A reader that has gone away is no failure of ours.
 fn print(text: &str) -> Exit {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") }) {
+    match out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") })
+    {
         Ok(()) => Exit::Fine,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Fine,
         Err(_) => Exit::Failed,
@@ -258,7 +260,8 @@ mod tests {
 
     #[test]
     fn run_is_what_happens_without_a_command() {
-        let bare = Cli::try_parse_from(["balance-exporter", "--config.file", "a.yaml", "--web.enable-lifecycle"]).unwrap();
+        let bare =
+            Cli::try_parse_from(["balance-exporter", "--config.file", "a.yaml", "--web.enable-lifecycle"]).unwrap();
         assert!(bare.command.is_none() && bare.run.web.enable_lifecycle);
         assert_eq!(bare.run.config.config_file, PathBuf::from("a.yaml"));
         let named = Cli::try_parse_from(["balance-exporter", "run", "--web.listen-address", ":9000"]).unwrap();

@@ -51,7 +51,8 @@ pub(super) fn poll(args: &PollArgs) -> Exit {
         Ok(loaded) => loaded,
         Err(refused) => return complain(Exit::BadConfig, &refused.to_string()),
     };
-    let names: Vec<_> = loaded.config.providers.iter().flat_map(|p| &p.accounts).map(|a| a.id.account.to_string()).collect();
+    let names: Vec<_> =
+        loaded.config.providers.iter().flat_map(|p| &p.accounts).map(|a| a.id.account.to_string()).collect();
     let Some((provider, connection, account)) = find(loaded, &args.account) else {
         let why = format!("no account of that name is configured; there are: {}", names.join(", "));
         return complain(Exit::BadConfig, &why);
@@ -93,7 +94,8 @@ fn edge() -> Result<(Arc<Edge>, tokio::runtime::Runtime), String> {
         board: Arc::new(Board::default()),
         telemetry: Arc::new(telemetry),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     Ok((Arc::new(edge), runtime))
 }
 
@@ -161,7 +163,8 @@ fn json(account: &AccountConfig, outcome: &Result<Snapshot, Failure>) -> String 
             });
             answer["read_at"] = snapshot.taken.wall.to_string().into();
             answer["balances"] = balances.collect();
-            answer["info"] = snapshot.reading.info.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+            answer["info"] =
+                snapshot.reading.info.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         }
         Err(failure) => {
             answer["reason"] = failure.reason.as_str().into();

@@ -25,7 +25,7 @@ mod secret_reader;
 mod site;
 mod span;
 
-pub use load::{Loaded, Refused, load};
+pub use load::{Loaded, Refused, load, load_text};
 pub use schema::schema;
 pub use secret_reader::{SecretReader, Stamp};
 

@@ -158,6 +158,18 @@ fn refused(key: &str, half: &str, found: &str) -> Problem {
     Problem::at(key, format!("expected an RSA {half} key, in PEM or as base64 of its DER, but found {found}"))
 }
 
+/// What kind of key a secret is, and the fingerprint of its public half, for a person to compare; `None` for any
+/// other secret.
+pub fn described(secret: &Secret) -> Option<String> {
+    let text = secret.expose();
+    let (kind, print) = match (SigningKey::parse(text), VerifyingKey::parse(text)) {
+        (Ok(key), _) => ("private RSA key, its public half", key.fingerprint()?),
+        (_, Ok(key)) => ("public RSA key", key.fingerprint()?),
+        (Err(_), Err(_)) => return None,
+    };
+    Some(format!("{kind} SHA-256 {print}"))
+}
+
 /// SHA-256 of the key as `SubjectPublicKeyInfo`, in hexadecimal: what
 /// `openssl pkey -pubin -outform DER | sha256sum` prints.
 fn fingerprint(key: &PublicKey) -> Option<String> {
