@@ -11,9 +11,9 @@ use crate::poller::Traced;
 const MASK: &str = "***";
 /// Headers whose whole value authenticates someone.
 const MASKED_HEADERS: [&str; 6] = ["authorization", "cookie", "set-cookie", "sign", "www-authenticate", "x-signature"];
-/// Members of replies, and fields of forms, whose value is a credential.
-const MASKED_FIELDS: [&str; 7] =
-    ["access_token", "client_secret", "id_token", "password", "refresh_token", "client_id", "username"];
+/// Members of replies, and fields of forms, whose value is a credential or a person.
+const MASKED_FIELDS: [&str; 8] =
+    ["access_token", "client_secret", "id_token", "password", "refresh_token", "client_id", "username", "endUserId"];
 /// The longest body that is shown.
 const MOST_SHOWN: usize = 4_000;
 

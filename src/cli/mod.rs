@@ -128,9 +128,9 @@ enum Exit {
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
     let exit = match Cli::parse() {
-        Cli { command: None, run } => self::run(&run),
+        Cli { command: None, run: args } => run(&args),
         Cli { command: Some(command), .. } => match command {
-            Command::Run(args) => self::run(&args),
+            Command::Run(args) => run(&args),
             Command::Check(args) => check::check(&args),
             Command::Poll(args) => poll::poll(&args),
             Command::Demo(args) => demo::demo(&args),

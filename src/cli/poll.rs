@@ -10,7 +10,7 @@ use super::{ConfigArgs, Exit, complain, print};
 use crate::account::{Balance, Snapshot};
 use crate::app::Origin;
 use crate::board::{Board, ProviderStatus};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::SystemClock;
 use crate::config::{AccountConfig, Loaded, ProviderConfig};
 use crate::exposition::{Format, Telemetry, render};
 use crate::failure::Failure;
