@@ -176,3 +176,14 @@ impl fmt::Debug for ProviderConfig {
             .finish_non_exhaustive()
     }
 }
+
+/// What nobody asks, for tests that are about something else.
+#[cfg(test)]
+impl Default for Asks {
+    fn default() -> Self {
+        let nothing = || Node::new(serde_yaml::Value::Null);
+        let site =
+            Site { base_url: url::Url::parse("https://provider.test").unwrap(), environment: Environment::Production };
+        Self { api: "payby", site, provider: Arc::new(nothing()), account: nothing() }
+    }
+}
