@@ -214,7 +214,7 @@ fn secrets_are_read_from_where_they_are_said_to_be() {
         (b"hunter2\0", 0o600, "contains a NUL"),
         ("\u{feff}hunter2".as_bytes(), 0o600, "byte order mark"),
         (b"hunter2\xff", 0o600, "is not valid UTF-8"),
-        (&[b'h'; 65537], 0o600, "is larger than 65536 bytes"),
+        (&b"h".repeat(65537), 0o600, "is larger than 65536 bytes"),
     ] {
         write("pass", content, mode);
         let refused = config::load(&config, &reader).unwrap_err().to_string();
@@ -260,7 +260,7 @@ fn a_file_that_is_none_is_refused() {
     };
     assert!(load(None).ends_with("the configuration cannot be read: entity not found"));
     assert!(load(Some(b"a: \xff")).ends_with("the configuration is not valid UTF-8"));
-    assert!(load(Some(&[b' '; (4 << 20) + 1])).ends_with("the configuration is larger than 4 MiB"));
+    assert!(load(Some(&b" ".repeat((4 << 20) + 1))).ends_with("the configuration is larger than 4 MiB"));
     assert!(load(Some(b"")).contains("exporter.yaml:1:1: the document is empty"));
     let not_a_file = config::load(directory.path(), &SecretReader::system("")).unwrap_err().to_string();
     assert!(not_a_file.ends_with("the configuration is not a regular file"), "{not_a_file}");
