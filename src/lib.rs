@@ -15,11 +15,22 @@
 //! ```
 
 pub mod account;
+pub mod app;
+pub mod board;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod document;
+pub mod exposition;
 pub mod failure;
 pub mod money;
+pub mod poller;
 pub mod providers;
 pub mod rate_limit;
+pub mod reference;
+pub mod sandbox;
+pub mod schedule;
 pub mod secret;
+pub mod session;
+pub mod transport;
+pub mod web;

@@ -1,3 +1,7 @@
-//! Parse, build, run, exit code: everything else is in the library.
+//! Parse, run, exit code: everything else is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    balance_exporter::cli::main()
+}

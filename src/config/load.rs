@@ -37,8 +37,14 @@ impl std::error::Error for Refused {}
 pub fn load(path: &Path, secrets: &SecretReader) -> Result<Loaded, Refused> {
     let name = path.display().to_string();
     let text = read(path).map_err(|why| Refused(format!("{name}: the configuration {why}")))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let refused = |problems: Problems| Refused(problems.render(&name, text));
+    load_text(&name, &text, secrets)
+}
+
+/// Reads a configuration that is at hand, and the secrets that it names, and connects; all or nothing. `name` is
+/// what messages call it.
+pub fn load_text(name: &str, text: &str, secrets: &SecretReader) -> Result<Loaded, Refused> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let refused = |problems: Problems| Refused(problems.render(name, text));
     let config = Config::parse(text).map_err(refused)?;
     let (connections, problems): (Vec<_>, Vec<_>) =
         config.providers.iter().map(|provider: &ProviderConfig| provider.connect(secrets)).partition(Result::is_ok);

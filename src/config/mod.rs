@@ -25,7 +25,7 @@ mod secret_reader;
 mod site;
 mod span;
 
-pub use load::{Loaded, Refused, load};
+pub use load::{Loaded, Refused, load, load_text};
 pub use schema::schema;
 pub use secret_reader::{SecretReader, Stamp};
 
@@ -134,6 +134,12 @@ pub struct Asks {
 }
 
 impl ProviderConfig {
+    /// True if the other entry speaks to the same host with the same credentials: a session of one is a session of
+    /// the other.
+    pub fn same_connection(&self, other: &Self) -> bool {
+        self.api.facts().name == other.api.facts().name && self.site == other.site && self.own == other.own
+    }
+
     /// Reads the secrets and takes them in: ready to be polled.
     pub fn connect(&self, secrets: &SecretReader) -> Result<Connection, Vec<Problem>> {
         let mut problems = Vec::new();
@@ -155,10 +161,8 @@ impl ProviderConfig {
 impl PartialEq for ProviderConfig {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
-            && self.api.facts().name == other.api.facts().name
-            && self.site == other.site
+            && self.same_connection(other)
             && self.quota == other.quota
-            && self.own == other.own
             && self.accounts == other.accounts
     }
 }
@@ -170,5 +174,16 @@ impl fmt::Debug for ProviderConfig {
             .field("api", &self.api)
             .field("accounts", &self.accounts.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// What nobody asks, for tests that are about something else.
+#[cfg(test)]
+impl Default for Asks {
+    fn default() -> Self {
+        let nothing = || Node::new(serde_yaml::Value::Null);
+        let site =
+            Site { base_url: url::Url::parse("https://provider.test").unwrap(), environment: Environment::Production };
+        Self { api: "payby", site, provider: Arc::new(nothing()), account: nothing() }
     }
 }

@@ -11,10 +11,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::wire::Object;
 use super::{Adapter, Exchange, Facts, Provider, Site, Step, wire};
 use crate::account::{Balance, Reading, Wallet};
 use crate::document::Problem;
-use crate::failure::{ErrorReason, Failure, quoted};
+use crate::failure::{ErrorReason, Failure};
 use crate::money::Currency;
 use crate::secret::{Secrets, Source};
 
@@ -194,7 +195,7 @@ struct Inquiry {
 #[derive(Deserialize)]
 struct Body {
     response_code: String,
-    response_data: Option<Balances>,
+    response_data: Option<Object<Balances>>,
 }
 
 #[derive(Deserialize)]
@@ -234,7 +235,7 @@ impl Service {
             return Err(refusal.retry_after(wire::retry_after(reply.headers(), at)));
         }
         by_status?;
-        let sent = body?
+        let Object(sent) = body?
             .response_data
             .ok_or_else(|| Failure::new(ErrorReason::Schema, "the reply reports a success without response_data"))?;
         let figures =
@@ -274,7 +275,7 @@ fn refused(code: &str) -> Option<Failure> {
 
 /// What an unlisted code makes of it, if the HTTP status says nothing either.
 fn unlisted(code: &str) -> Failure {
-    let detail = format!("the provider answered with a response code that is not listed: {}", quoted(code));
+    let detail = format!("the provider answered with a response code that is not listed: {}", wire::code(code));
     Failure::new(ErrorReason::Rejected, detail)
 }
 

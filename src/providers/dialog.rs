@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use super::msisdn::{Number, Subscriber, bare, is_path_segment};
 use super::oauth::{self, OAuth};
+use super::wire::Object;
 use super::{Adapter, Exchange, Facts, Login, Provider, Renewal, Site, Step, token, wire, wso2};
 use crate::account::{Balance, Reading, Wallet};
 use crate::document::Problem;
@@ -231,7 +232,7 @@ impl Line {
         if body.fault.is_some() {
             return Err(Failure::new(ErrorReason::Rejected, "the gateway answered with a fault without a known code"));
         }
-        let info =
+        let Object(info) =
             body.account_info.ok_or_else(|| Failure::new(ErrorReason::Schema, "the reply has no accountInfo"))?;
         if let Subscriber::Plain(asked) = subscriber {
             wire::same_identity("endUserId", Some(asked), body.end_user_id.as_deref().map(bare))?;
@@ -280,7 +281,7 @@ fn label(word: &str) -> Option<String> {
 #[serde(rename_all = "camelCase")]
 struct Body {
     end_user_id: Option<String>,
-    account_info: Option<AccountInfo>,
+    account_info: Option<Object<AccountInfo>>,
     request_error: Option<Box<RawValue>>,
     fault: Option<Box<RawValue>>,
 }
@@ -309,8 +310,10 @@ fn refused(exception: &RawValue) -> Failure {
     struct Exception {
         message_id: String,
     }
+    // digits alone could be the number
     let plain = |id: &String| {
-        (1..=16).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+        let word = id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+        word && id.len() <= 16 && id.starts_with(|first: char| first.is_ascii_uppercase())
     };
     let id = serde_json::from_str::<RequestError>(exception.get())
         .ok()
@@ -318,7 +321,7 @@ fn refused(exception: &RawValue) -> Failure {
         .map(|exception| exception.message_id)
         .filter(plain);
     let detail = match id {
-        Some(id) => format!("the provider refused the request with {id}; is the number allowed for this application"),
+        Some(id) => format!("the provider refused the request with {id}; check that it allows this number"),
         None => "the provider refused the request without a known message id".to_owned(),
     };
     Failure::new(ErrorReason::Rejected, detail)
@@ -334,10 +337,6 @@ mod tests {
     }
 
     fn settings(yaml: &str) -> Settings {
-        serde_yaml::from_str(yaml).unwrap()
-    }
-
-    fn account(yaml: &str) -> Account {
         serde_yaml::from_str(yaml).unwrap()
     }
 
@@ -366,7 +365,7 @@ mod tests {
 
     #[test]
     fn the_number_is_private_and_mute() {
-        let account = account("msisdn: 'tel:+94770000000'");
+        let account: Account = serde_yaml::from_str("msisdn: 'tel:+94770000000'").unwrap();
         assert!(!format!("{account:?}").contains("9477"));
         let secrets = [("token", Secret::new("t"))].into_iter().collect();
         let dialog = Dialog::connect(&settings("token: { file: t }"), &site(), &secrets).unwrap();

@@ -88,7 +88,7 @@ impl Sent {
 /// A step of an account or of a login, comparable.
 #[derive(Debug)]
 enum Next<T> {
-    Send(Request<Bytes>),
+    Send(Box<Request<Bytes>>),
     Done(T),
     Over(Renewal, Failure),
     Failed(Failure),
@@ -97,7 +97,7 @@ enum Next<T> {
 impl<T: PartialEq> PartialEq for Next<T> {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Send(mine), Self::Send(theirs)) => Sent::from(mine) == Sent::from(theirs),
+            (Self::Send(mine), Self::Send(theirs)) => Sent::from(&**mine) == Sent::from(&**theirs),
             (Self::Done(mine), Self::Done(theirs)) => mine == theirs,
             (Self::Over(mine, why), Self::Over(theirs, reason)) => mine == theirs && why == reason,
             (Self::Failed(mine), Self::Failed(theirs)) => mine == theirs,
@@ -109,7 +109,7 @@ impl<T: PartialEq> PartialEq for Next<T> {
 impl From<Result<Step, Failure>> for Next<Reading> {
     fn from(step: Result<Step, Failure>) -> Self {
         match step {
-            Ok(Step::Send(request)) => Self::Send(request),
+            Ok(Step::Send(request)) => Self::Send(Box::new(request)),
             Ok(Step::Done(reading)) => Self::Done(reading),
             Ok(Step::SessionOver { renewal, failure }) => Self::Over(renewal, failure),
             Err(failure) => Self::Failed(failure),
@@ -120,7 +120,7 @@ impl From<Result<Step, Failure>> for Next<Reading> {
 impl From<Result<LoginStep, Failure>> for Next<Session> {
     fn from(step: Result<LoginStep, Failure>) -> Self {
         match step {
-            Ok(LoginStep::Send(request)) => Self::Send(request),
+            Ok(LoginStep::Send(request)) => Self::Send(Box::new(request)),
             Ok(LoginStep::Done(session)) => Self::Done(session),
             Err(failure) => Self::Failed(failure),
         }

@@ -43,6 +43,9 @@ mod token;
 mod wire;
 mod wso2;
 
+pub use signature::described;
+pub(crate) use wire::reply_date;
+
 /// Every API that an account can be polled through. One line each.
 pub static ALL: &[&dyn Api] = &[
     &Registered::<dialog::Dialog>::NEW,
@@ -203,6 +206,7 @@ pub trait Login: Send + Sync {
 }
 
 /// A provider entry with its secrets in hand: ready to be polled.
+#[derive(Clone)]
 pub struct Connection {
     /// How to log in, if the provider wants that.
     pub login: Option<Arc<dyn Login>>,

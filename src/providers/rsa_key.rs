@@ -106,7 +106,9 @@ fn pem(text: &str) -> Result<Zeroizing<Vec<u8>>, Other> {
 fn base64<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Zeroizing<Vec<u8>>, Other> {
     let lines: Vec<_> = lines.map(str::trim).collect();
     let mut joined = Zeroizing::new(String::with_capacity(lines.iter().map(|line| line.len()).sum()));
-    lines.into_iter().for_each(|line| joined.push_str(line));
+    for line in lines {
+        joined.push_str(line);
+    }
     if joined.is_empty() {
         return Err(Other::Named("nothing"));
     }

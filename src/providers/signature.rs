@@ -158,11 +158,23 @@ fn refused(key: &str, half: &str, found: &str) -> Problem {
     Problem::at(key, format!("expected an RSA {half} key, in PEM or as base64 of its DER, but found {found}"))
 }
 
+/// What kind of key a secret is, and the fingerprint of its public half, for a person to compare; `None` for any
+/// other secret.
+pub fn described(secret: &Secret) -> Option<String> {
+    let text = secret.expose();
+    let (kind, print) = match (SigningKey::parse(text), VerifyingKey::parse(text)) {
+        (Ok(key), _) => ("private RSA key, its public half", key.fingerprint()?),
+        (_, Ok(key)) => ("public RSA key", key.fingerprint()?),
+        (Err(_), Err(_)) => return None,
+    };
+    Some(format!("{kind} SHA-256 {print}"))
+}
+
 /// SHA-256 of the key as `SubjectPublicKeyInfo`, in hexadecimal: what
 /// `openssl pkey -pubin -outform DER | sha256sum` prints.
 fn fingerprint(key: &PublicKey) -> Option<String> {
     let der = key.as_der().ok()?;
-    Some(Sha256::digest(der.as_ref()).iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(format!("{:x}", Sha256::digest(der.as_ref())))
 }
 
 #[cfg(test)]
@@ -282,7 +294,7 @@ mod tests {
             assert_eq!(ours, theirs.sign(message).to_vec());
         }
         let der = public.to_public_key_der().unwrap();
-        assert_eq!(hex(&Sha256::digest(der.as_bytes())), FINGERPRINT);
+        assert_eq!(format!("{:x}", Sha256::digest(der.as_bytes())), FINGERPRINT);
     }
 
     #[test]
@@ -328,9 +340,5 @@ mod tests {
     fn debug_shows_the_type_only() {
         let inquiry = BalanceInquiry::payby(&account().0, account().1);
         assert_eq!(format!("{:?} {:?} {inquiry:?}", key(), public_key()), "SigningKey VerifyingKey BalanceInquiry");
-    }
-
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }

@@ -37,8 +37,8 @@ pub(super) struct Smilepayz(Arc<Merchant>);
 
 struct Merchant {
     endpoint: String,
-    merchant_id: HeaderValue,
-    merchant_secret: Secret,
+    id: HeaderValue,
+    secret: Secret,
     private_key: SigningKey,
 }
 
@@ -60,8 +60,9 @@ pub(super) struct Settings {
 #[serde(deny_unknown_fields)]
 pub(super) struct Account {
     /// The account number from the portal, Finance > Balance. Pay-in and pay-out accounts differ.
+    #[serde(rename = "account_no")]
     #[schemars(length(min = 1, max = 64))]
-    account_no: String,
+    number: String,
     /// The account's currency: one of those that the provider lists.
     currency: Currency,
     /// What the account's only wallet is called.
@@ -144,7 +145,7 @@ impl Adapter for Smilepayz {
     }
 
     fn check_account(_: &Settings, account: &Account) -> Result<(), Problem> {
-        if !(1..=64).contains(&account.account_no.len()) || !account.account_no.bytes().all(|b| b.is_ascii_graphic()) {
+        if !(1..=64).contains(&account.number.len()) || !account.number.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(Problem::at("account_no", "expected 1 to 64 printable ASCII characters without spaces"));
         }
         if !CURRENCIES.contains(&account.currency.as_str()) {
@@ -165,12 +166,12 @@ impl Adapter for Smilepayz {
     }
 
     fn connect(settings: &Settings, site: &Site, secrets: &Secrets) -> Result<Self, Problem> {
-        let merchant_id = HeaderValue::from_str(&settings.merchant_id)
+        let id = HeaderValue::from_str(&settings.merchant_id)
             .map_err(|_| Problem::at("merchant_id", "expected a text that fits a header"))?;
         Ok(Self(Arc::new(Merchant {
             endpoint: wire::endpoint(&site.base_url, "/v2.0/inquiry-balance"),
-            merchant_id,
-            merchant_secret: wire::secret(secrets, "merchant_secret")?.clone(),
+            id,
+            secret: wire::secret(secrets, "merchant_secret")?.clone(),
             private_key: SigningKey::configured(secrets, "private_key")?,
         })))
     }
@@ -178,7 +179,7 @@ impl Adapter for Smilepayz {
     fn account(&self, account: &Account) -> Arc<dyn Provider> {
         Arc::new(Pot {
             merchant: Arc::clone(&self.0),
-            account_no: account.account_no.clone(),
+            account_no: account.number.clone(),
             currency: account.currency.clone(),
             wallet: account.wallet.wallet(),
             places: places(account.divisor).unwrap_or_default(),
@@ -213,13 +214,13 @@ impl Provider for Pot {
 impl Pot {
     fn request(&self, at: Timestamp) -> Result<Request<Bytes>, Failure> {
         let merchant = &self.merchant;
-        let inquiry = BalanceInquiry::smilepayz(at, &merchant.merchant_secret, &self.account_no, &self.balance_type);
+        let inquiry = BalanceInquiry::smilepayz(at, &merchant.secret, &self.account_no, &self.balance_type);
         wire::built(
             Request::post(&merchant.endpoint)
                 .header("content-type", "application/json")
                 .header("x-timestamp", smilepayz_time(at))
                 .header("x-signature", merchant.private_key.sign(&inquiry)?)
-                .header("x-partner-id", &merchant.merchant_id)
+                .header("x-partner-id", &merchant.id)
                 .body(inquiry.body()),
         )
     }

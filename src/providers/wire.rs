@@ -88,13 +88,18 @@ pub(super) fn retry_after(headers: &HeaderMap, at: Timestamp) -> Option<Duration
         return Some(Duration::from_secs(seconds).min(MOST_RETRY_AFTER));
     }
     let date = http_date(text)?;
-    let theirs = headers.get(header::DATE).and_then(|value| http_date(value.to_str().ok()?)).unwrap_or(at);
+    let theirs = reply_date(headers).unwrap_or(at);
     let wait = Duration::try_from(date.duration_since(theirs)).unwrap_or_default();
     Some(wait.min(MOST_RETRY_AFTER))
 }
 
+/// The provider's own time of day: the header `Date`.
+pub(crate) fn reply_date(headers: &HeaderMap) -> Option<Timestamp> {
+    http_date(headers.get(header::DATE)?.to_str().ok()?)
+}
+
 /// A date as HTTP writes it, in its one current form. RFC 9110, section 5.6.7.
-pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
+fn http_date(text: &str) -> Option<Timestamp> {
     let date = jiff::fmt::strtime::parse("%a, %d %b %Y %H:%M:%S GMT", text).ok()?.to_datetime().ok()?;
     date.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
@@ -132,6 +137,11 @@ fn read<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Failure> {
     })
 }
 
+/// Reads an optional field that must not be `null`: a missing one is `None`, a sent one must have the type.
+pub(super) fn sent<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// A `T` that is written as an object. A derived struct alone would also take its fields from an array.
 #[derive(Debug)]
 pub(super) struct Object<T>(pub(super) T);
@@ -154,11 +164,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 
         deserializer.deserialize_map(Fields(PhantomData))
     }
-}
-
-/// Reads an optional field that must not be `null`: a missing one is `None`, a sent one must have the type.
-pub(super) fn sent<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// An amount that the provider writes as a JSON number.
@@ -321,6 +326,14 @@ mod tests {
     }
 
     #[test]
+    fn basic_credentials_are_joined_with_one_colon_and_hidden() {
+        let header = basic("bridge-user", &Secret::new("p@ss:word=")).unwrap();
+        assert_eq!(header.to_str().unwrap(), "Basic YnJpZGdlLXVzZXI6cEBzczp3b3JkPQ==");
+        assert!(header.is_sensitive());
+        assert_eq!(basic(" a", &Secret::new(" b ")).unwrap(), "Basic IGE6IGIg");
+    }
+
+    #[test]
     fn an_object_is_never_taken_from_an_array() {
         #[derive(Debug, Deserialize)]
         struct Money {
@@ -342,14 +355,6 @@ mod tests {
         ] {
             assert_eq!(read(body).err(), Some("schema"), "{body}");
         }
-    }
-
-    #[test]
-    fn basic_credentials_are_joined_with_one_colon_and_hidden() {
-        let header = basic("bridge-user", &Secret::new("p@ss:word=")).unwrap();
-        assert_eq!(header.to_str().unwrap(), "Basic YnJpZGdlLXVzZXI6cEBzczp3b3JkPQ==");
-        assert!(header.is_sensitive());
-        assert_eq!(basic(" a", &Secret::new(" b ")).unwrap(), "Basic IGE6IGIg");
     }
 
     #[test]

@@ -1,0 +1,279 @@
+//! The running daemon: reads the configuration, starts the poller and the web side, reloads, and stops.
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::board::Board;
+use crate::clock::Clock;
+use crate::config::{Loaded, ProviderConfig, Refused, SecretReader, Stamp};
+use crate::exposition::Telemetry;
+use crate::poller::{Edge, Fleet, Handle, Poller};
+use crate::transport::Transport;
+use crate::web;
+
+/// How long polls under way may take to end after a signal to stop.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How often the files of secrets are looked at.
+const SECRETS_LOOK: Duration = Duration::from_secs(2);
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A file, read again at each reload; relative secrets start at its directory.
+    File(PathBuf),
+    /// A text that stays as it is, with its secrets: the demo's.
+    Text {
+        /// What messages call it.
+        name: String,
+        /// The configuration.
+        text: String,
+        /// Its secrets.
+        secrets: SecretReader,
+    },
+}
+
+impl Origin {
+    /// Reads everything; all or nothing.
+    pub fn load(&self) -> Result<Loaded, Refused> {
+        match self {
+            Self::File(path) => crate::config::load(path, &self.secrets()),
+            Self::Text { name, text, secrets } => crate::config::load_text(name, text, secrets),
+        }
+    }
+
+    /// What reads its secrets.
+    pub fn secrets(&self) -> SecretReader {
+        match self {
+            Self::File(path) => SecretReader::system(path.parent().unwrap_or(Path::new("."))),
+            Self::Text { secrets, .. } => secrets.clone(),
+        }
+    }
+}
+
+/// What a daemon needs to start.
+pub struct App {
+    /// Where the configuration comes from.
+    pub origin: Origin,
+    /// Where to serve.
+    pub listen: SocketAddr,
+    /// The path of the metrics.
+    pub telemetry_path: String,
+    /// Whether a reload may be asked for over HTTP.
+    pub lifecycle: bool,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What carries requests.
+    pub transport: Arc<dyn Transport>,
+}
+
+/// Why the daemon ended, or did not begin.
+#[derive(Debug)]
+pub enum AppError {
+    /// The configuration or a secret of it is unusable.
+    Config(Refused),
+    /// Something outside failed: what was being done, and why.
+    Runtime(String),
+}
+
+impl fmt::Display for AppError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(refused) => refused.fmt(f),
+            Self::Runtime(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for AppError {}
+
+fn failed<E: fmt::Display>(what: &str) -> impl FnOnce(E) -> AppError {
+    move |error| AppError::Runtime(format!("cannot {what}: {error}"))
+}
+
+impl App {
+    /// Runs until a signal says stop. `announce` is called once it serves.
+    pub async fn run(self, announce: impl FnOnce(SocketAddr)) -> Result<(), AppError> {
+        let loaded = self.origin.load().map_err(AppError::Config)?;
+        let listener = TcpListener::bind(self.listen).map_err(failed(&format!("listen on {}", self.listen)))?;
+        let mut terminate = on_signal(SignalKind::terminate())?;
+        let mut interrupt = on_signal(SignalKind::interrupt())?;
+        let mut hang_up = on_signal(SignalKind::hangup())?;
+
+        let board = Arc::new(Board::default());
+        let telemetry = Arc::new(Telemetry::new().map_err(failed("set up the exporter's own metrics"))?);
+        let edge = Edge {
+            clock: self.clock.clone(),
+            transport: self.transport.clone(),
+            board: board.clone(),
+            telemetry: telemetry.clone(),
+        };
+        let (poller, polling) = Poller::new(Arc::new(edge), seed()).start();
+        let mut polling = tokio::spawn(polling);
+        let live = Live::new(loaded, &self.origin.secrets());
+        poller.configure(live.fleet()).await;
+        telemetry.config_reloaded(true, self.clock.now().wall);
+
+        let (asked, mut reloads) = mpsc::channel(1);
+        let reloader = self.lifecycle.then(|| Arc::new(ReloadByChannel(asked.clone())) as Arc<dyn web::Reloader>);
+        let state = web::State::new(board, telemetry.clone(), self.clock.clone(), self.telemetry_path, reloader);
+        let server =
+            web::spawn(listener, Arc::new(state), web::Limits::default()).map_err(failed("start the web side"))?;
+        announce(server.address());
+
+        let mut keeper = Keeper { origin: self.origin, live, poller, telemetry, clock: self.clock };
+        let mut look = tokio::time::interval(SECRETS_LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => drop(keeper.reload().await),
+                Some(reply) = reloads.recv() => {
+                    let outcome: oneshot::Sender<_> = reply;
+                    // whoever asked may have gone; the reload stands all the same
+                    let _ = outcome.send(keeper.reload().await);
+                }
+                _ = look.tick() => keeper.take_new_secrets().await,
+                // a daemon that polls no more or answers no more must not look alive
+                _ = &mut polling => return Err(AppError::Runtime("the poller has stopped unexpectedly".to_owned())),
+                () = server.ended() => return Err(AppError::Runtime("the web side has stopped unexpectedly".to_owned())),
+            }
+        }
+        tracing::info!("stopping: no new polls, waiting for those under way");
+        let drained = async {
+            // scrapes are answered until the last poll is in
+            keeper.poller.stop(DRAIN).await;
+            server.stop().await;
+        };
+        tokio::select! {
+            () = drained => {}
+            _ = terminate.recv() => tracing::warn!("a second signal: stopping at once"),
+            _ = interrupt.recv() => tracing::warn!("a second signal: stopping at once"),
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+fn on_signal(kind: SignalKind) -> Result<Signal, AppError> {
+    signal(kind).map_err(failed("listen for signals"))
+}
+
+/// The one place where chance comes from.
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
+fn seed() -> u64 {
+    fastrand::u64(..)
+}
+
+/// Asks the app's own loop for a reload, so that there is one at a time.
+#[derive(Debug)]
+struct ReloadByChannel(mpsc::Sender<oneshot::Sender<Result<(), String>>>);
+
+impl web::Reloader for ReloadByChannel {
+    fn reload(&self) -> web::Reloading<'_> {
+        Box::pin(async {
+            let (reply, outcome) = oneshot::channel();
+            let gone = || "the exporter is stopping".to_owned();
+            self.0.send(reply).await.map_err(|_| gone())?;
+            outcome.await.map_err(|_| gone())?
+        })
+    }
+}
+
+/// A configuration in force: each provider entry with its connection and the stamps of its secrets.
+struct Live(Vec<LiveProvider>);
+
+struct LiveProvider {
+    config: Arc<ProviderConfig>,
+    connection: crate::providers::Connection,
+    stamps: Vec<Option<Stamp>>,
+}
+
+impl Live {
+    fn new(loaded: Loaded, secrets: &SecretReader) -> Self {
+        let providers = loaded.config.providers.into_iter().zip(loaded.connections);
+        let alive = |(config, connection): (ProviderConfig, _)| {
+            let stamps = stamps(&config, secrets);
+            LiveProvider { config: Arc::new(config), connection, stamps }
+        };
+        Self(providers.map(alive).collect())
+    }
+
+    fn fleet(&self) -> Fleet {
+        self.0.iter().map(|provider| (provider.config.clone(), provider.connection.clone())).collect()
+    }
+}
+
+fn stamps(config: &ProviderConfig, secrets: &SecretReader) -> Vec<Option<Stamp>> {
+    config.settings.secrets().into_iter().map(|(_, source)| secrets.stamp(source)).collect()
+}
+
+/// Keeps the poller on the configuration that is in force.
+struct Keeper {
+    origin: Origin,
+    live: Live,
+    poller: Handle,
+    telemetry: Arc<Telemetry>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Keeper {
+    /// Reads the configuration again. If it is refused, nothing changes.
+    async fn reload(&mut self) -> Result<(), String> {
+        let origin = self.origin.clone();
+        let loaded = tokio::task::spawn_blocking(move || origin.load()).await;
+        let now = self.clock.now().wall;
+        let refused = match loaded {
+            Ok(Ok(loaded)) => {
+                self.live = Live::new(loaded, &self.origin.secrets());
+                self.poller.configure(self.live.fleet()).await;
+                self.telemetry.config_reloaded(true, now);
+                tracing::info!("the configuration was read again and is in force");
+                return Ok(());
+            }
+            Ok(Err(refused)) => refused.to_string(),
+            Err(_) => "reading the configuration panicked; this is a bug".to_owned(),
+        };
+        self.telemetry.config_reloaded(false, now);
+        tracing::error!("the configuration was read again and refused; the one before stays in force:\n{refused}");
+        Err(refused)
+    }
+
+    /// Takes in secrets whose files have changed. A provider whose new secrets are unusable keeps the old ones.
+    async fn take_new_secrets(&mut self) {
+        let secrets = self.origin.secrets();
+        let mut changed = false;
+        for provider in &mut self.live.0 {
+            let stamps = stamps(&provider.config, &secrets);
+            if stamps == provider.stamps {
+                continue;
+            }
+            provider.stamps = stamps;
+            match provider.config.connect(&secrets) {
+                Ok(connection) => {
+                    tracing::info!(provider = %provider.config.name, "the secrets of {} have changed and are in use", provider.config.name);
+                    provider.connection = connection;
+                    changed = true;
+                }
+                Err(problems) => {
+                    let why = problems.first().map(|problem| format!("{}: {}", problem.path, problem.message));
+                    tracing::error!(
+                        provider = %provider.config.name,
+                        "the secrets of {} have changed but cannot be used, the old ones stay: {}",
+                        provider.config.name,
+                        why.unwrap_or_default()
+                    );
+                }
+            }
+        }
+        if changed {
+            self.poller.configure(self.live.fleet()).await;
+        }
+    }
+}

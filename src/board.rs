@@ -1,0 +1,273 @@
+//! What is known of every account and provider right now. The poller writes it, the web side reads it.
+//!
+//! A view is taken in one step, and an account's figures in it all come from one reply.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::account::{AccountId, Balance, Snapshot, Wallet};
+use crate::clock::Now;
+use crate::config::AccountConfig;
+use crate::failure::{ErrorReason, Failure};
+use crate::money::{Amount, Currency};
+use crate::rate_limit::RateLimiter;
+
+/// How much went out of a wallet and came in, summed over the differences of consecutive readings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// Which pot.
+    pub wallet: Wallet,
+    /// Of the sums.
+    pub currency: Currency,
+    /// Sum of the falls.
+    pub outflow: Amount,
+    /// Sum of the rises.
+    pub inflow: Amount,
+    /// What could be spent at the last reading.
+    last: Amount,
+}
+
+/// Everything known of one account.
+#[derive(Clone, Debug)]
+pub struct AccountStatus {
+    /// As configured.
+    pub config: Arc<AccountConfig>,
+    /// The last good reading, of whatever age: [`fresh`](Self::fresh) says whether it may be shown.
+    pub snapshot: Option<Arc<Snapshot>>,
+    /// The provider's own name for the account, once it was read.
+    pub identity: Option<Arc<str>>,
+    /// When the last poll ended.
+    pub last_poll: Option<Timestamp>,
+    /// When the request began that brought the last good reading.
+    pub last_success: Option<Timestamp>,
+    /// Whether the last poll was good.
+    pub poll_success: bool,
+    /// The last failure and when it happened, kept for people after polls are good again.
+    pub last_failure: Option<(Timestamp, Failure)>,
+    /// When the account will be polled next.
+    pub next_poll: Option<Timestamp>,
+    /// Polls that ended.
+    pub polls: u64,
+    failures: [u64; ErrorReason::ALL.len()],
+    /// Per wallet and currency, from the first reading on.
+    pub flows: Vec<Flow>,
+}
+
+impl AccountStatus {
+    fn new(config: Arc<AccountConfig>) -> Self {
+        Self {
+            config,
+            snapshot: None,
+            identity: None,
+            last_poll: None,
+            last_success: None,
+            poll_success: false,
+            last_failure: None,
+            next_poll: None,
+            polls: 0,
+            failures: [0; ErrorReason::ALL.len()],
+            flows: Vec::new(),
+        }
+    }
+
+    /// How often polls failed for this reason.
+    pub const fn failures(&self, reason: ErrorReason) -> u64 {
+        self.failures[reason as usize]
+    }
+
+    /// The last good reading, if it is young enough to be vouched for at `now`.
+    pub fn fresh(&self, now: &Now) -> Option<&Arc<Snapshot>> {
+        self.snapshot.as_ref().filter(|snapshot| now.age_of(&snapshot.taken) <= self.config.stale_after)
+    }
+
+    /// True once a poll has ended, well or badly.
+    pub const fn attempted(&self) -> bool {
+        self.polls > 0
+    }
+
+    fn count_flow(&mut self, balance: &Balance) {
+        let Some(spendable) = balance.spendable() else { return };
+        let known = self.flows.iter_mut().find(|f| f.wallet == balance.wallet && f.currency == balance.currency);
+        let Some(flow) = known else {
+            self.flows.push(Flow {
+                wallet: balance.wallet,
+                currency: balance.currency.clone(),
+                outflow: Amount::ZERO,
+                inflow: Amount::ZERO,
+                last: spendable,
+            });
+            return;
+        };
+        let (fall, rise) = (flow.last.checked_sub(spendable), spendable.checked_sub(flow.last));
+        if let Some(sum) = fall.filter(|fall| *fall > Amount::ZERO).and_then(|fall| flow.outflow.checked_add(fall)) {
+            flow.outflow = sum;
+        }
+        if let Some(sum) = rise.filter(|rise| *rise > Amount::ZERO).and_then(|rise| flow.inflow.checked_add(rise)) {
+            flow.inflow = sum;
+        }
+        flow.last = spendable;
+    }
+}
+
+/// Everything known of one provider entry.
+#[derive(Clone, Debug)]
+pub struct ProviderStatus {
+    /// The label `provider`.
+    pub name: Arc<str>,
+    /// Its slots; looked at briefly, never across a wait.
+    pub limiter: Arc<Mutex<RateLimiter>>,
+    /// Requests sent, logins and retries included.
+    pub requests: u64,
+    /// Requests that had to wait for a slot.
+    pub deferred: u64,
+    /// Replies by which the provider asked us to slow down.
+    pub throttled: u64,
+    /// Provider's clock minus ours, in whole seconds as the header `Date` has it, at the last reply.
+    pub clock_skew_seconds: Option<i64>,
+    /// When the current session ends, for a provider that logs in.
+    pub session_expiry: Option<Timestamp>,
+}
+
+/// One look at everything.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// In the order of their names.
+    pub providers: Vec<Arc<ProviderStatus>>,
+    /// In the order of provider and account name.
+    pub accounts: Vec<Arc<AccountStatus>>,
+}
+
+/// The board.
+#[derive(Debug, Default)]
+pub struct Board(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    providers: BTreeMap<Arc<str>, Arc<ProviderStatus>>,
+    accounts: BTreeMap<AccountId, Arc<AccountStatus>>,
+}
+
+impl Board {
+    /// What stands on it now.
+    pub fn view(&self) -> View {
+        let inner = self.lock();
+        View {
+            providers: inner.providers.values().cloned().collect(),
+            accounts: inner.accounts.values().cloned().collect(),
+        }
+    }
+
+    /// One account, if it is configured.
+    pub fn account(&self, id: &AccountId) -> Option<Arc<AccountStatus>> {
+        self.lock().accounts.get(id).cloned()
+    }
+
+    /// Makes the board be about exactly these providers and accounts. What is known of those that stay, stays;
+    /// but a reading and its flows go when the account asks for something else from now on.
+    pub fn configure(&self, providers: Vec<ProviderStatus>, accounts: &[Arc<AccountConfig>]) {
+        let mut inner = self.lock();
+        let mut known = std::mem::take(&mut inner.providers);
+        for mut fresh in providers {
+            if let Some(before) = known.remove(&fresh.name) {
+                fresh = ProviderStatus { limiter: fresh.limiter, ..ProviderStatus::clone(&before) };
+            }
+            inner.providers.insert(fresh.name.clone(), Arc::new(fresh));
+        }
+        let mut known = std::mem::take(&mut inner.accounts);
+        for config in accounts {
+            let status = match known.remove(&config.id) {
+                Some(before) if before.config == *config => before,
+                Some(before) if before.config.asks == config.asks => {
+                    Arc::new(AccountStatus { config: config.clone(), ..AccountStatus::clone(&before) })
+                }
+                Some(before) => Arc::new(AccountStatus {
+                    polls: before.polls,
+                    failures: before.failures,
+                    ..AccountStatus::new(config.clone())
+                }),
+                None => Arc::new(AccountStatus::new(config.clone())),
+            };
+            inner.accounts.insert(config.id.clone(), status);
+        }
+    }
+
+    /// Files the outcome of a poll that was made under `config`. It is dropped if the account has gone or is
+    /// configured to ask something else by now: the number would stand under a name that it does not belong to.
+    pub fn file(&self, config: &AccountConfig, outcome: Result<Snapshot, Failure>, now: Now) -> bool {
+        self.update(&config.id, |status| {
+            if status.config.asks != config.asks {
+                return false;
+            }
+            status.polls += 1;
+            status.last_poll = Some(now.wall);
+            status.poll_success = outcome.is_ok();
+            match outcome {
+                Ok(snapshot) => {
+                    for balance in &snapshot.reading.balances {
+                        status.count_flow(balance);
+                    }
+                    if let Some(identity) = &snapshot.reading.identity {
+                        status.identity = Some(identity.as_str().into());
+                    }
+                    status.last_success = Some(snapshot.taken.wall);
+                    status.snapshot = Some(Arc::new(snapshot));
+                }
+                Err(failure) => {
+                    status.failures[failure.reason as usize] += 1;
+                    status.last_failure = Some((now.wall, failure));
+                }
+            }
+            true
+        })
+    }
+
+    /// Notes when the account will be polled next.
+    pub fn set_next_poll(&self, id: &AccountId, at: Timestamp) {
+        self.update(id, |status| {
+            status.next_poll = Some(at);
+            true
+        });
+    }
+
+    /// Changes what is known of a provider, if it is configured.
+    pub fn update_provider(&self, name: &str, change: impl FnOnce(&mut ProviderStatus)) {
+        if let Some(status) = self.lock().providers.get_mut(name) {
+            change(Arc::make_mut(status));
+        }
+    }
+
+    fn update(&self, id: &AccountId, change: impl FnOnce(&mut AccountStatus) -> bool) -> bool {
+        self.lock().accounts.get_mut(id).is_some_and(|status| change(Arc::make_mut(status)))
+    }
+
+    /// A panic elsewhere must not blind the scrape: every change is a single assignment, so what stands here is whole.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ProviderStatus {
+    /// A provider that was never asked.
+    pub const fn new(name: Arc<str>, limiter: Arc<Mutex<RateLimiter>>) -> Self {
+        Self { name, limiter, requests: 0, deferred: 0, throttled: 0, clock_skew_seconds: None, session_expiry: None }
+    }
+
+    /// Until when nothing is sent because the provider asked for that.
+    pub fn paused_until(&self, now: &Now) -> Option<Timestamp> {
+        self.limiter().paused_until(now.boot).map(|until| now.wall_at(until))
+    }
+
+    /// Each window of the limit: its requests, its length, and how many more would fit at `now`.
+    pub fn windows(&self, now: &Now) -> Vec<(u32, Duration, u32)> {
+        let limiter = self.limiter();
+        let remaining = limiter.remaining(now.boot);
+        limiter.quota().windows.iter().zip(remaining).map(|(w, left)| (w.requests, w.per, left)).collect()
+    }
+
+    fn limiter(&self) -> MutexGuard<'_, RateLimiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,190 @@
+//! What was said in a poll, fit to be shown: requests and replies with every secret, signature and number masked.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use humantime::format_duration;
+
+use crate::poller::Traced;
+
+const MASK: &str = "***";
+/// Headers whose whole value authenticates someone.
+const MASKED_HEADERS: [&str; 6] = ["authorization", "cookie", "set-cookie", "sign", "www-authenticate", "x-signature"];
+/// Members of replies, and fields of forms, whose value is a credential or a person.
+const MASKED_FIELDS: [&str; 8] =
+    ["access_token", "client_secret", "id_token", "password", "refresh_token", "client_id", "username", "endUserId"];
+/// The longest body that is shown.
+const MOST_SHOWN: usize = 4_000;
+
+/// Masks the texts that must not be seen.
+#[derive(Debug)]
+pub(super) struct Mask(Vec<String>);
+
+impl Mask {
+    /// Masks these texts, and the forms that they take in a URL or a form.
+    pub(super) fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hidden: Vec<String> = Vec::new();
+        for text in texts.into_iter().map(str::trim).filter(|text| !text.is_empty()) {
+            hidden.push(text.to_owned());
+            hidden.push(url::form_urlencoded::byte_serialize(text.as_bytes()).collect());
+            hidden.extend(serde_json::to_string(text).ok().map(|quoted| quoted.trim_matches('"').to_owned()));
+        }
+        // the longest first, so that no rest of one stays visible
+        hidden.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        hidden.dedup();
+        Self(hidden)
+    }
+
+    /// Everything that was said, one exchange after the other.
+    pub(super) fn show(&self, trace: &[Traced]) -> String {
+        let mut out = String::new();
+        for (number, Traced { request, outcome, took }) in (1..).zip(trace) {
+            // writing to a String cannot fail
+            let _ = writeln!(out, "--- request {number}");
+            self.request(&mut out, request);
+            let _ = writeln!(out, "--- reply {number}, after {}", format_duration(*took));
+            match outcome {
+                Ok(reply) => self.reply(&mut out, reply),
+                Err(failure) => {
+                    let _ = writeln!(out, "none: {failure}");
+                }
+            }
+        }
+        out
+    }
+
+    fn request(&self, out: &mut String, request: &Request<Bytes>) {
+        let _ = writeln!(out, "{} {}", request.method(), self.text(&request.uri().to_string()));
+        self.rest(out, request.headers(), request.body());
+    }
+
+    fn reply(&self, out: &mut String, reply: &Response<Bytes>) {
+        let _ = writeln!(out, "HTTP status {}", reply.status().as_u16());
+        self.rest(out, reply.headers(), reply.body());
+    }
+
+    fn rest(&self, out: &mut String, headers: &HeaderMap, body: &Bytes) {
+        for (name, value) in headers {
+            let masked = value.is_sensitive() || MASKED_HEADERS.contains(&name.as_str());
+            let value = if masked { MASK.to_owned() } else { self.text(&String::from_utf8_lossy(value.as_bytes())) };
+            let _ = writeln!(out, "{name}: {value}");
+        }
+        let _ = writeln!(out, "\n{}\n", self.text(&String::from_utf8_lossy(body)));
+    }
+
+    /// One text, masked and without anything that a terminal would obey.
+    fn text(&self, text: &str) -> String {
+        let mut shown = text.to_owned();
+        for hidden in &self.0 {
+            shown = shown.replace(hidden.as_str(), MASK);
+        }
+        for field in MASKED_FIELDS {
+            shown = mask_field(&shown, field);
+        }
+        let printable = |c: char| if c == '\n' || !c.is_control() { c } else { '?' };
+        let mut printed: String = shown.chars().take(MOST_SHOWN).map(printable).collect();
+        if shown.chars().nth(MOST_SHOWN).is_some() {
+            printed.push_str("... (cut)");
+        }
+        printed
+    }
+}
+
+/// Masks the value of `field` in a form (`field=value&`) and in JSON (`"field": "value"`), whatever it is.
+fn mask_field(text: &str, field: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(found) = rest.find(field) {
+        let (before, from) = rest.split_at(found);
+        out.push_str(before);
+        out.push_str(field);
+        rest = &from[field.len()..];
+        if before.chars().next_back().is_some_and(|c| c.is_ascii_alphanumeric() || c == '_') {
+            continue;
+        }
+        if let Some(value) = rest.strip_prefix('=') {
+            out.push('=');
+            out.push_str(MASK);
+            rest = value.find(['&', ' ', '\n']).map_or("", |end| &value[end..]);
+        } else if let Some(value) = rest.strip_prefix('"') {
+            let opening = value.len() - value.trim_start_matches([' ', ':', '\t', '\n', '\r']).len();
+            let (between, value) = value.split_at(opening);
+            if !between.contains(':') {
+                continue;
+            }
+            out.push('"');
+            out.push_str(between);
+            out.push_str(MASK);
+            rest = after_json_scalar(value);
+        }
+    }
+    out + rest
+}
+
+/// What follows the first scalar of a JSON text.
+fn after_json_scalar(text: &str) -> &str {
+    let Some(quoted) = text.strip_prefix('"') else {
+        return text.find([',', '}', ']']).map_or("", |end| &text[end..]);
+    };
+    let mut escaped = false;
+    for (at, c) in quoted.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return &quoted[at + 1..],
+            _ => {}
+        }
+    }
+    ""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::{ErrorReason, Failure};
+    use std::time::Duration;
+
+    fn traced(request: Request<Bytes>, reply: Response<Bytes>) -> Traced {
+        Traced { request, outcome: Ok(reply), took: Duration::from_millis(12) }
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let request = Request::post("https://example.test/apicall/94771234567/x")
+            .header("authorization", "Basic Y2FuYXJ5OmNhbmFyeQ==")
+            .header("sign", "CANARY-SIGNATURE")
+            .header("partner-id", "200000018128")
+            .body(Bytes::from("grant_type=password&password=canary%2Fone&client_id=x&username=canary+two"))
+            .unwrap();
+        let reply = Response::builder()
+            .header("sign", "CANARY-REPLY")
+            .body(Bytes::from(
+                r#"{"access_token": "canary\"three", "refresh_token":"canary4","expires_in":3600,"note":"canary/one"}"#,
+            ))
+            .unwrap();
+        let shown = Mask::new(["canary/one", "94771234567"]).show(&[traced(request, reply)]);
+        assert!(!shown.to_ascii_lowercase().contains("canary"), "{shown}");
+        assert!(!shown.contains("94771234567"), "{shown}");
+        for kept in ["partner-id: 200000018128", "grant_type=password", "\"expires_in\":3600", "HTTP status 200"] {
+            assert!(shown.contains(kept), "{kept} is missing from\n{shown}");
+        }
+    }
+
+    #[test]
+    fn an_answer_cannot_speak_to_the_terminal() {
+        let reply = Response::new(Bytes::from("\u{1b}[2J\u{7}hello\r\nthere"));
+        let shown = Mask::new([]).show(&[traced(Request::new(Bytes::new()), reply)]);
+        assert!(shown.contains("?[2J?hello?\nthere"), "{shown}");
+    }
+
+    #[test]
+    fn a_missing_reply_says_why() {
+        let trace = Traced {
+            request: Request::new(Bytes::new()),
+            outcome: Err(Failure::new(ErrorReason::Timeout, "no complete answer within 10s")),
+            took: Duration::from_secs(10),
+        };
+        assert!(Mask::new([]).show(&[trace]).contains("none: timeout: no complete answer within 10s"));
+    }
+}

@@ -1,0 +1,278 @@
+//! The command line: what a person can ask the program to do.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::app::{App, AppError, Origin};
+use crate::clock::SystemClock;
+use crate::transport::HttpTransport;
+
+mod check;
+mod demo;
+mod masked;
+mod poll;
+
+/// Polls payment and telecom providers for account balances and serves them to Prometheus.
+///
+/// Without a command it runs the exporter: every account of the configuration is polled at its own interval and
+/// within its provider's limits, and what is known is served on /metrics.
+#[derive(Debug, Parser)]
+#[command(name = "balance-exporter", version, about, long_about, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the exporter (what happens without a command, too)
+    Run(RunArgs),
+    /// Read the configuration and its secrets, and say what will be polled, how often, and at which share of each limit
+    Check(ConfigArgs),
+    /// Poll one account once and show its balances
+    ///
+    /// The request counts at the provider like any other, and a running exporter does not know of it: leave room in
+    /// the limit. Exit status: 0 if the account was read, 1 if not, 2 if the configuration is unusable.
+    Poll(poll::PollArgs),
+    /// Try it without credentials: pretend providers and an exporter that polls them, in one process
+    Demo(demo::DemoArgs),
+    /// Serve pretend providers to poll against, as strict as the real ones
+    ///
+    /// Balances move by themselves. GET /-/sandbox shows them; PUT /-/sandbox/accounts/PROVIDER/ACCOUNT sets a balance
+    /// ({"available": "12.50"}) or a fault ({"fault": "hang"}); GET /-/sandbox/faults lists the faults.
+    Sandbox(demo::SandboxArgs),
+    /// Print the JSON Schema of the configuration
+    Schema,
+    /// Print the reference of metrics, error reasons and providers as Markdown
+    Reference {
+        /// Print this file with its generated parts brought up to date, instead of the reference alone
+        #[arg(long, value_name = "FILE")]
+        update: Option<PathBuf>,
+    },
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug, Args)]
+struct ConfigArgs {
+    /// The configuration file
+    #[arg(long = "config.file", value_name = "FILE", default_value = "exporter.yaml")]
+    config_file: PathBuf,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    web: WebArgs,
+}
+
+/// How to serve.
+#[derive(Clone, Debug, Args)]
+struct WebArgs {
+    /// Address to serve on
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:10920")]
+    listen_address: String,
+    /// Path of the metrics
+    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics")]
+    telemetry_path: String,
+    /// Allow a reload by POST /-/reload
+    #[arg(long = "web.enable-lifecycle")]
+    enable_lifecycle: bool,
+}
+
+/// How to log, to standard error.
+#[derive(Clone, Debug, Args)]
+struct LogArgs {
+    /// Least severe messages to log
+    #[arg(id = "log.level", long = "log.level", value_name = "LEVEL", default_value = "info", value_enum)]
+    level: LogLevel,
+    /// Form of the log
+    #[arg(id = "log.format", long = "log.format", value_name = "FORMAT", default_value = "text", value_enum)]
+    format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What a command came to; the number is the exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Fine = 0,
+    Failed = 1,
+    BadConfig = 2,
+}
+
+/// Runs the program with the arguments of this process.
+pub fn main() -> ExitCode {
+    let exit = match Cli::parse() {
+        Cli { command: None, run: args } => run(&args),
+        Cli { command: Some(command), .. } => match command {
+            Command::Run(args) => run(&args),
+            Command::Check(args) => check::check(&args),
+            Command::Poll(args) => poll::poll(&args),
+            Command::Demo(args) => demo::demo(&args),
+            Command::Sandbox(args) => demo::sandbox(&args),
+            Command::Schema => print(&format!("{:#}", crate::config::schema())),
+            Command::Reference { update: None } => print(&crate::reference::all()),
+            Command::Reference { update: Some(file) } => update(&file),
+        },
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn run(args: &RunArgs) -> Exit {
+    args.config.log.start();
+    let listen = match listen_address(&args.web.listen_address) {
+        Ok(listen) => listen,
+        Err(why) => return complain(Exit::BadConfig, &why),
+    };
+    let app = match app(Origin::File(args.config.config_file.clone()), listen, &args.web) {
+        Ok(app) => app,
+        Err(why) => return complain(Exit::Failed, &why),
+    };
+    on_runtime(app.run(|address| tracing::info!("serving on http://{address}/")))
+}
+
+fn app(origin: Origin, listen: SocketAddr, web: &WebArgs) -> Result<App, String> {
+    if !web.telemetry_path.starts_with('/') {
+        return Err("--web.telemetry-path: expected a path that begins with a slash, such as /metrics".to_owned());
+    }
+    Ok(App {
+        origin,
+        listen,
+        telemetry_path: web.telemetry_path.clone(),
+        lifecycle: web.enable_lifecycle,
+        clock: Arc::new(SystemClock),
+        transport: Arc::new(HttpTransport::new().map_err(|error| error.to_string())?),
+    })
+}
+
+/// `127.0.0.1:10920`, `[::1]:10920`, `localhost:10920`, or `:10920` for every interface, as Prometheus people write it.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    use std::net::ToSocketAddrs;
+    let every = text.strip_prefix(':').map(|port| format!("[::]:{port}"));
+    let mut found = every.as_deref().unwrap_or(text).to_socket_addrs().map_err(|error| {
+        format!("--web.listen-address: expected an address and port such as 127.0.0.1:10920 ({})", error.kind())
+    })?;
+    found.next().ok_or_else(|| "--web.listen-address: the name has no address".to_owned())
+}
+
+/// Runs the daemon on two threads: the polls' own, beside the web side's.
+fn on_runtime(daemon: impl Future<Output = Result<(), AppError>>) -> Exit {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("poll").enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(daemon);
+            // a name that is still being resolved must not hold up the exit
+            runtime.shutdown_timeout(Duration::from_millis(100));
+            outcome
+        }
+        Err(error) => return complain(Exit::Failed, &format!("cannot start the runtime: {error}")),
+    };
+    match outcome {
+        Ok(()) => Exit::Fine,
+        Err(error @ AppError::Config(_)) => complain(Exit::BadConfig, &error.to_string()),
+        Err(error @ AppError::Runtime(_)) => complain(Exit::Failed, &error.to_string()),
+    }
+}
+
+fn update(file: &std::path::Path) -> Exit {
+    let document = match std::fs::read_to_string(file) {
+        Ok(document) => document,
+        Err(error) => return complain(Exit::Failed, &format!("cannot read {}: {error}", file.display())),
+    };
+    match crate::reference::update(&document) {
+        Ok(updated) => print(&updated),
+        Err(why) => complain(Exit::Failed, &format!("{}: {why}", file.display())),
+    }
+}
+
+/// Writes the answer of a command. A reader that has gone away is no failure of ours.
+fn print(text: &str) -> Exit {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") })
+    {
+        Ok(()) => Exit::Fine,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Fine,
+        Err(_) => Exit::Failed,
+    }
+}
+
+/// Writes what went wrong to standard error, in full lines that a person reads.
+fn complain(exit: Exit, why: &str) -> Exit {
+    // there is nobody left to tell
+    let _ = writeln!(io::stderr().lock(), "balance-exporter: {why}");
+    exit
+}
+
+impl LogArgs {
+    /// Starts logging. Only this program's own messages go below warnings: a library's could show a request.
+    fn start(&self) {
+        let level = match self.level {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        };
+        let filter = tracing_subscriber::EnvFilter::new(format!("warn,balance_exporter={level}"));
+        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+        match self.format {
+            LogFormat::Text => builder.with_ansi(false).init(),
+            LogFormat::Json => builder.json().flatten_event(true).init(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_is_what_happens_without_a_command() {
+        let bare =
+            Cli::try_parse_from(["balance-exporter", "--config.file", "a.yaml", "--web.enable-lifecycle"]).unwrap();
+        assert!(bare.command.is_none() && bare.run.web.enable_lifecycle);
+        assert_eq!(bare.run.config.config_file, PathBuf::from("a.yaml"));
+        let named = Cli::try_parse_from(["balance-exporter", "run", "--web.listen-address", ":9000"]).unwrap();
+        assert!(matches!(named.command, Some(Command::Run(args)) if args.web.listen_address == ":9000"));
+    }
+
+    #[test]
+    fn listen_addresses_are_read_as_prometheus_people_write_them() {
+        assert_eq!(listen_address("127.0.0.1:1").unwrap().to_string(), "127.0.0.1:1");
+        assert_eq!(listen_address(":9000").unwrap().to_string(), "[::]:9000");
+        assert_eq!(listen_address("[::1]:2").unwrap().to_string(), "[::1]:2");
+        assert!(listen_address("9000").is_err() && listen_address("").is_err());
+    }
+}

@@ -1,0 +1,208 @@
+//! From what is known to samples: one function for each metric of the catalogue.
+
+use prometheus::proto;
+
+use super::catalogue::{Kind, Metric};
+use super::writer::{Bound, Float, Labels, Seconds, Series};
+use crate::account::Balance;
+use crate::board::{AccountStatus, Flow, ProviderStatus};
+use crate::clock::Now;
+use crate::failure::ErrorReason;
+use crate::money::Amount;
+
+/// The labels that every series of an account has.
+pub(super) fn account_labels(status: &AccountStatus) -> Labels {
+    let mut labels = Labels::default();
+    labels.push("provider", &status.config.id.provider);
+    labels.push("account", &status.config.id.account);
+    for (label, text) in &status.config.labels {
+        labels.push(label, text);
+    }
+    labels
+}
+
+/// The labels that every series of a provider has.
+pub(super) fn provider_labels(status: &ProviderStatus) -> Labels {
+    let mut labels = Labels::default();
+    labels.push("provider", &status.name);
+    labels
+}
+
+pub(super) fn amount(status: &AccountStatus, now: &Now, series: &mut Series<'_>) {
+    figures(status, now, series, |balance| balance.amount);
+}
+
+pub(super) fn available(status: &AccountStatus, now: &Now, series: &mut Series<'_>) {
+    figures(status, now, series, |balance| balance.available);
+}
+
+pub(super) fn frozen(status: &AccountStatus, now: &Now, series: &mut Series<'_>) {
+    figures(status, now, series, |balance| balance.frozen);
+}
+
+pub(super) fn credit_limit(status: &AccountStatus, now: &Now, series: &mut Series<'_>) {
+    figures(status, now, series, |balance| balance.credit_limit);
+}
+
+/// A figure of each wallet, where the provider sent it, and only while it can be vouched for.
+fn figures(status: &AccountStatus, now: &Now, series: &mut Series<'_>, figure: fn(&Balance) -> Option<Amount>) {
+    let Some(snapshot) = status.fresh(now) else { return };
+    for balance in &snapshot.reading.balances {
+        if let Some(amount) = figure(balance) {
+            let labels = [("wallet", balance.wallet.as_str()), ("currency", balance.currency.as_str())];
+            series.put(&labels, amount);
+        }
+    }
+}
+
+pub(super) fn outflow(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+    flows(status, series, |flow| flow.outflow);
+}
+
+pub(super) fn inflow(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+    flows(status, series, |flow| flow.inflow);
+}
+
+fn flows(status: &AccountStatus, series: &mut Series<'_>, sum: fn(&Flow) -> Amount) {
+    for flow in &status.flows {
+        series.put(&[("wallet", flow.wallet.as_str()), ("currency", flow.currency.as_str())], sum(flow));
+    }
+}
+
+pub(super) fn thresholds(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+    for threshold in &status.config.thresholds {
+        let labels = [
+            ("wallet", threshold.wallet.as_str()),
+            ("currency", threshold.currency.as_str()),
+            ("severity", threshold.severity.as_str()),
+        ];
+        series.put(&labels, threshold.amount);
+    }
+}
+
+pub(super) fn fresh(status: &AccountStatus, now: &Now, series: &mut Series<'_>) {
+    series.put(&[], u8::from(status.fresh(now).is_some()));
+}
+
+pub(super) fn poll_success(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+    series.put(&[], u8::from(status.poll_success));
+}
+
+pub(super) fn last_success(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+    series.put(&[], Seconds::from(status.last_success.unwrap_or_default()));
+}
+
+pub(super) fn last_poll(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+    series.put(&[], Seconds::from(status.last_poll.unwrap_or_default()));
+}
+
+pub(super) fn next_poll(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+    series.put(&[], Seconds::from(status.next_poll.unwrap_or_default()));
+}
+
+pub(super) fn interval(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+    series.put(&[], Seconds::from(status.config.interval));
+}
+
+pub(super) fn stale_after(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+    series.put(&[], Seconds::from(status.config.stale_after));
+}
+
+pub(super) fn polls(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+    series.put(&[], status.polls);
+}
+
+pub(super) fn failures(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+    for reason in ErrorReason::ALL {
+        series.put(&[("reason", reason.as_str())], status.failures(reason));
+    }
+}
+
+/// What the provider says of the account comes and goes with its numbers; the series itself stays.
+pub(super) fn info(status: &AccountStatus, now: &Now, series: &mut Series<'_>) {
+    let mut labels = vec![("api", status.config.api), ("environment", status.config.environment.as_str())];
+    for (label, text) in status.fresh(now).map_or(&[][..], |snapshot| &snapshot.reading.info) {
+        // a label twice would cost the whole scrape; the account's own one is older
+        if !status.config.labels.iter().any(|(own, _)| own == label) && !labels.iter().any(|(known, _)| known == label)
+        {
+            labels.push((label, text));
+        }
+    }
+    series.put(&labels, 1);
+}
+
+pub(super) fn requests(status: &ProviderStatus, _: &Now, series: &mut Series<'_>) {
+    series.put(&[], status.requests);
+}
+
+pub(super) fn deferred(status: &ProviderStatus, _: &Now, series: &mut Series<'_>) {
+    series.put(&[], status.deferred);
+}
+
+pub(super) fn throttled(status: &ProviderStatus, _: &Now, series: &mut Series<'_>) {
+    series.put(&[], status.throttled);
+}
+
+pub(super) fn limit_requests(status: &ProviderStatus, now: &Now, series: &mut Series<'_>) {
+    for (requests, per, _) in status.windows(now) {
+        series.put(&[("window", &super::span(per))], requests);
+    }
+}
+
+pub(super) fn limit_window(status: &ProviderStatus, now: &Now, series: &mut Series<'_>) {
+    for (_, per, _) in status.windows(now) {
+        series.put(&[("window", &super::span(per))], Seconds::from(per));
+    }
+}
+
+pub(super) fn limit_remaining(status: &ProviderStatus, now: &Now, series: &mut Series<'_>) {
+    for (_, per, remaining) in status.windows(now) {
+        series.put(&[("window", &super::span(per))], remaining);
+    }
+}
+
+pub(super) fn paused_until(status: &ProviderStatus, now: &Now, series: &mut Series<'_>) {
+    if let Some(until) = status.paused_until(now) {
+        series.put(&[], Seconds::from(until));
+    }
+}
+
+pub(super) fn clock_skew(status: &ProviderStatus, _: &Now, series: &mut Series<'_>) {
+    if let Some(skew) = status.clock_skew_seconds {
+        series.put(&[], skew);
+    }
+}
+
+pub(super) fn session_expiry(status: &ProviderStatus, _: &Now, series: &mut Series<'_>) {
+    if let Some(expiry) = status.session_expiry {
+        series.put(&[], Seconds::from(expiry));
+    }
+}
+
+pub(super) fn build(series: &mut Series<'_>) {
+    let version = ("version", env!("CARGO_PKG_VERSION"));
+    match option_env!("BALANCE_EXPORTER_REVISION") {
+        Some(revision) => series.put(&[version, ("revision", revision)], 1),
+        None => series.put(&[version], 1),
+    }
+}
+
+/// What a registry gathered for `metric`, whose labels are in `series` already.
+pub(super) fn gathered(metric: &Metric, value: &proto::Metric, series: &mut Series<'_>) {
+    match metric.kind {
+        Kind::Gauge => series.put(&[], Float(value.get_gauge().get_value())),
+        Kind::Counter => series.put(&[], Float(value.get_counter().get_value())),
+        Kind::Histogram => {
+            let histogram = value.get_histogram();
+            for bucket in histogram.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite()) {
+                let bound = Bound(bucket.upper_bound()).to_string();
+                series.put_as("_bucket", &[("le", &bound)], bucket.cumulative_count());
+            }
+            series.put_as("_bucket", &[("le", "+Inf")], histogram.get_sample_count());
+            series.put_as("_sum", &[], Float(histogram.get_sample_sum()));
+            series.put_as("_count", &[], histogram.get_sample_count());
+        }
+        // a registry knows no such type
+        Kind::Info => {}
+    }
+}

@@ -1,0 +1,195 @@
+//! The gate: every request to a provider leaves through it, and none without a slot.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio::sync::Notify;
+
+use super::Edge;
+use super::trace::Trace;
+use crate::board::ProviderStatus;
+use crate::clock::{BootTime, Clock};
+use crate::failure::Failure;
+use crate::providers::reply_date;
+use crate::rate_limit::{Admission, Quota, RateLimiter, Ticket};
+
+/// How long a provider is left alone that says "slow down" but not for how long; doubled each time …
+const LEAST_PAUSE: Duration = Duration::from_secs(30);
+/// … up to this.
+const MOST_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// Sleeping is cut into pieces of this length, because the runtime's timer stops while the machine is suspended and
+/// the boot clock does not.
+const LONGEST_NAP: Duration = Duration::from_secs(1);
+
+/// One provider's way out.
+#[derive(Debug)]
+pub(super) struct Gate {
+    provider: Arc<str>,
+    edge: Arc<Edge>,
+    limiter: Arc<Mutex<RateLimiter>>,
+    /// Told whenever someone else may be able to go.
+    moved: Notify,
+    throttles_in_a_row: Mutex<u32>,
+}
+
+/// The right to send one request. If it is dropped, the request counts all the same: nobody knows how far it got.
+pub(super) struct Slot<'a> {
+    gate: &'a Gate,
+    ticket: Option<Ticket>,
+}
+
+/// A place in the queue that is given up if nobody waits in it any longer.
+struct Place<'a> {
+    gate: &'a Gate,
+    ticket: Option<Ticket>,
+}
+
+impl Gate {
+    pub(super) fn new(provider: Arc<str>, quota: Quota, edge: Arc<Edge>) -> Self {
+        let limiter = Arc::new(Mutex::new(RateLimiter::new(quota)));
+        Self { provider, edge, limiter, moved: Notify::new(), throttles_in_a_row: Mutex::default() }
+    }
+
+    /// What the board shows of a provider that was never asked.
+    pub(super) fn status(&self) -> ProviderStatus {
+        ProviderStatus::new(self.provider.clone(), self.limiter.clone())
+    }
+
+    /// Keeps another promise from now on.
+    pub(super) fn set_quota(&self, quota: Quota) {
+        let mut limiter = self.limiter();
+        if *limiter.quota() != quota {
+            limiter.set_quota(quota);
+            drop(limiter);
+            self.moved.notify_waiters();
+        }
+    }
+
+    /// True if forgetting this gate forgets nothing that was sent.
+    pub(super) fn is_idle(&self, now: BootTime) -> bool {
+        self.limiter().is_idle(now)
+    }
+
+    /// Waits for a slot, first come, first served.
+    pub(super) async fn slot(&self) -> Slot<'_> {
+        let mut place = Place { gate: self, ticket: Some(self.limiter().join()) };
+        let mut deferred = false;
+        loop {
+            let moved = self.moved.notified();
+            tokio::pin!(moved);
+            // from here on a notification is not missed
+            moved.as_mut().enable();
+            let admission = match &place.ticket {
+                Some(ticket) => self.limiter().admit(ticket, self.edge.clock.now().boot),
+                None => Admission::Go,
+            };
+            if admission != Admission::Go && !deferred {
+                deferred = true;
+                self.edge.board.update_provider(&self.provider, |status| status.deferred += 1);
+            }
+            match admission {
+                Admission::Go => {
+                    let slot = Slot { gate: self, ticket: place.ticket.take() };
+                    self.moved.notify_waiters();
+                    return slot;
+                }
+                Admission::At(time) => tokio::select! {
+                    () = sleep_until(&*self.edge.clock, time) => {}
+                    () = moved => {}
+                },
+                Admission::Behind => moved.await,
+            }
+        }
+    }
+
+    /// The provider asked to slow down: nobody goes for as long as it said, or for longer each time.
+    pub(super) fn throttled(&self, retry_after: Option<Duration>) {
+        let in_a_row = {
+            let mut in_a_row = self.throttles_in_a_row.lock().unwrap_or_else(PoisonError::into_inner);
+            *in_a_row = in_a_row.saturating_add(1);
+            *in_a_row
+        };
+        let own = LEAST_PAUSE.saturating_mul(1 << (in_a_row - 1).min(10)).min(MOST_PAUSE);
+        let now = self.edge.clock.now();
+        let until = now.boot + retry_after.unwrap_or(own);
+        self.limiter().pause(until);
+        self.edge.board.update_provider(&self.provider, |status| status.throttled += 1);
+        tracing::warn!(
+            provider = %self.provider,
+            until = %now.wall_at(until),
+            "{} asked to slow down; nothing is sent to it until then",
+            self.provider
+        );
+    }
+
+    /// The provider answered as it should.
+    pub(super) fn served(&self) {
+        *self.throttles_in_a_row.lock().unwrap_or_else(PoisonError::into_inner) = 0;
+    }
+
+    fn limiter(&self) -> MutexGuard<'_, RateLimiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot<'_> {
+    /// Sends the request that this slot is for. `left` is what remains of the poll's time; it shrinks by what this
+    /// took.
+    pub(super) async fn send(
+        self,
+        request: Request<Bytes>,
+        left: &mut Duration,
+        trace: Option<&Trace>,
+    ) -> Result<Response<Bytes>, Failure> {
+        let edge = &self.gate.edge;
+        let provider = &*self.gate.provider;
+        let begun = edge.clock.now();
+        edge.board.update_provider(provider, |status| status.requests += 1);
+        let shown = trace.map(|_| request.clone());
+        let outcome = edge.transport.send(request, *left).await;
+        let now = edge.clock.now();
+        let took = now.boot.since(begun.boot);
+        *left = left.saturating_sub(took);
+        edge.telemetry.observe_request(provider, took);
+        if let Some(date) = outcome.as_ref().ok().and_then(|reply| reply_date(reply.headers())) {
+            let skew = date.as_second() - now.wall.as_second();
+            edge.board.update_provider(provider, |status| status.clock_skew_seconds = Some(skew));
+        }
+        if let (Some(trace), Some(request)) = (trace, shown) {
+            trace.note(request, outcome.clone(), took);
+        }
+        outcome
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let now = self.gate.edge.clock.now().boot;
+            self.gate.limiter().finished(ticket, now);
+            self.gate.moved.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.gate.limiter().leave(ticket);
+            self.gate.moved.notify_waiters();
+        }
+    }
+}
+
+/// Sleeps until the boot clock shows `time`.
+pub(super) async fn sleep_until(clock: &dyn Clock, time: BootTime) {
+    loop {
+        let left = time.since(clock.now().boot);
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(LONGEST_NAP)).await;
+    }
+}

@@ -1,0 +1,299 @@
+//! The loop: takes turns from the schedule, walks each poll through the gate of its provider, files the outcome on
+//! the board, and hands the turn back.
+//!
+//! The loop keeps the turns and the tasks do the work, so that a task that panics costs one account one poll.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::{Id, JoinError, JoinSet};
+
+mod gate;
+mod trace;
+mod walk;
+
+use gate::{Gate, sleep_until};
+pub use trace::{Trace, Traced};
+use walk::{Link, Walk};
+
+use crate::account::{AccountId, Snapshot};
+use crate::board::{AccountStatus, Board};
+use crate::clock::{BootTime, Clock, Now};
+use crate::config::{AccountConfig, ProviderConfig};
+use crate::exposition::Telemetry;
+use crate::failure::{ErrorReason, Failure};
+use crate::providers::{Connection, Provider};
+use crate::schedule::{Plan, Schedule, Turn};
+use crate::session::SessionKeeper;
+use crate::transport::Transport;
+
+/// Everything outside that the poller touches.
+pub struct Edge {
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What carries requests.
+    pub transport: Arc<dyn Transport>,
+    /// Where outcomes are filed.
+    pub board: Arc<Board>,
+    /// What is counted besides.
+    pub telemetry: Arc<Telemetry>,
+}
+
+impl fmt::Debug for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edge").field("clock", &self.clock).finish_non_exhaustive()
+    }
+}
+
+/// What is to be polled from now on: every provider entry with its secrets in hand.
+pub type Fleet = Vec<(Arc<ProviderConfig>, Connection)>;
+
+/// Speaks to a running poller.
+#[derive(Clone, Debug)]
+pub struct Handle(mpsc::Sender<Command>);
+
+enum Command {
+    Configure(Fleet, oneshot::Sender<()>),
+    Stop(Duration, oneshot::Sender<()>),
+}
+
+impl Handle {
+    /// Polls this from now on; returns when it is so. What is known of accounts and providers that stay is kept.
+    pub async fn configure(&self, fleet: Fleet) {
+        let (done, is_done) = oneshot::channel();
+        // a poller that has stopped needs no configuration
+        if self.0.send(Command::Configure(fleet, done)).await.is_ok() {
+            let _ = is_done.await;
+        }
+    }
+
+    /// Begins no more polls and waits for those under way, at most for this long.
+    pub async fn stop(&self, patience: Duration) {
+        let (done, is_done) = oneshot::channel();
+        if self.0.send(Command::Stop(patience, done)).await.is_ok() {
+            let _ = is_done.await;
+        }
+    }
+}
+
+/// Polls one account once, outside of any schedule, and notes in `trace` what was said.
+pub async fn poll_once(
+    edge: Arc<Edge>,
+    provider: &ProviderConfig,
+    connection: Connection,
+    account: &AccountConfig,
+    trace: &Trace,
+) -> Result<Snapshot, Failure> {
+    let gate = Gate::new(provider.name.clone(), provider.quota.clone(), edge.clone());
+    let position = provider.accounts.iter().position(|known| known.id == account.id);
+    let Some(adapter) = position.and_then(|position| connection.accounts.get(position)) else {
+        return Err(Failure::new(ErrorReason::Internal, "the account does not belong to the provider"));
+    };
+    let link = Link { login: connection.login, sessions: Arc::default() };
+    Walk { edge: &edge, config: account, provider: &**adapter, link: &link, gate: &gate, trace: Some(trace) }
+        .poll()
+        .await
+}
+
+/// An account as the loop polls it.
+struct Target {
+    config: Arc<AccountConfig>,
+    adapter: Arc<dyn Provider>,
+    link: Arc<Link>,
+    gate: Arc<Gate>,
+}
+
+/// A poll under way.
+struct Poll {
+    turn: Turn,
+    config: Arc<AccountConfig>,
+}
+
+/// The loop's own state.
+pub struct Poller {
+    edge: Arc<Edge>,
+    random: fastrand::Rng,
+    schedule: Schedule,
+    targets: BTreeMap<AccountId, Arc<Target>>,
+    gates: BTreeMap<Arc<str>, Arc<Gate>>,
+    links: BTreeMap<Arc<str>, (Arc<ProviderConfig>, Arc<Link>)>,
+    tasks: JoinSet<Result<Snapshot, Failure>>,
+    under_way: HashMap<Id, Poll>,
+}
+
+impl Poller {
+    /// A poller of nothing yet. `seed` decides its jitter.
+    pub fn new(edge: Arc<Edge>, seed: u64) -> Self {
+        Self {
+            edge,
+            random: fastrand::Rng::with_seed(seed),
+            schedule: Schedule::default(),
+            targets: BTreeMap::new(),
+            gates: BTreeMap::new(),
+            links: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            under_way: HashMap::new(),
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub fn start(mut self) -> (Handle, impl Future<Output = ()> + Send) {
+        // a reload waits for the one before it, so one place is enough
+        let (commands, mut inbox) = mpsc::channel(1);
+        let run = async move {
+            loop {
+                self.begin_due();
+                let clock = self.edge.clock.clone();
+                let next = self.schedule.next_wakeup();
+                tokio::select! {
+                    command = inbox.recv() => match command {
+                        Some(Command::Configure(fleet, done)) => {
+                            self.configure(fleet);
+                            // whoever asked may have gone
+                            let _ = done.send(());
+                        }
+                        Some(Command::Stop(patience, done)) => {
+                            self.drain(patience).await;
+                            let _ = done.send(());
+                            return;
+                        }
+                        None => return,
+                    },
+                    Some(ended) = self.tasks.join_next_with_id() => self.end(ended),
+                    () = wait_until(&*clock, next) => {}
+                }
+            }
+        };
+        (Handle(commands), run)
+    }
+
+    fn configure(&mut self, fleet: Fleet) {
+        let now = self.edge.clock.now();
+        let mut targets = BTreeMap::new();
+        let mut plans = BTreeMap::new();
+        let mut links = BTreeMap::new();
+        let mut statuses = Vec::new();
+        let mut accounts = Vec::new();
+        for (provider, connection) in fleet {
+            let name = &provider.name;
+            let new_gate = || Arc::new(Gate::new(name.clone(), provider.quota.clone(), self.edge.clone()));
+            let gate = self.gates.entry(name.clone()).or_insert_with(new_gate).clone();
+            gate.set_quota(provider.quota.clone());
+            statuses.push(gate.status());
+            self.edge.telemetry.know_provider(name);
+            let link = Arc::new(Link { login: connection.login, sessions: self.sessions(&provider) });
+            for (config, adapter) in provider.accounts.iter().zip(connection.accounts) {
+                let plan = Plan { interval: config.interval, stale_after: config.stale_after };
+                plans.insert(config.id.clone(), plan);
+                accounts.push(config.clone());
+                let target = Target { config: config.clone(), adapter, link: link.clone(), gate: gate.clone() };
+                targets.insert(config.id.clone(), Arc::new(target));
+            }
+            links.insert(name.clone(), (provider, link));
+        }
+        self.edge.board.configure(statuses, &accounts);
+        self.schedule.replace(&plans, now.boot);
+        for (id, target) in &targets {
+            if self.targets.get(id).is_some_and(|before| before.config.asks != target.config.asks) {
+                self.schedule.expedite(id, now.boot);
+            }
+        }
+        for name in self.links.keys().filter(|name| !links.contains_key(*name)) {
+            self.edge.telemetry.forget_provider(name);
+        }
+        (self.targets, self.links) = (targets, links);
+        // a provider that left keeps its gate until what was sent through it counts no more
+        let links = &self.links;
+        self.gates.retain(|name, gate| links.contains_key(name) || !gate.is_idle(now.boot));
+        for id in self.targets.keys() {
+            self.show_next(id, self.schedule.due(id), now);
+        }
+    }
+
+    /// The sessions of a provider entry that logs in as before, else none.
+    fn sessions(&self, provider: &ProviderConfig) -> Arc<Mutex<SessionKeeper>> {
+        let before = self.links.get(&provider.name).filter(|(before, _)| before.same_connection(provider));
+        before.map(|(_, link)| link.sessions.clone()).unwrap_or_default()
+    }
+
+    fn begin_due(&mut self) {
+        let now = self.edge.clock.now().boot;
+        while let Some(turn) = self.schedule.take_due(now) {
+            let Some(target) = self.targets.get(&turn.id).cloned() else { continue };
+            self.edge.telemetry.observe_lateness(now.since(turn.due));
+            let config = target.config.clone();
+            let edge = self.edge.clone();
+            let task = self.tasks.spawn(async move {
+                let Target { config, adapter, link, gate } = &*target;
+                Walk { edge: &edge, config, provider: &**adapter, link, gate, trace: None }.poll().await
+            });
+            self.under_way.insert(task.id(), Poll { turn, config });
+        }
+    }
+
+    fn end(&mut self, ended: Result<(Id, Result<Snapshot, Failure>), JoinError>) {
+        let (id, outcome) = match ended {
+            Ok((id, outcome)) => (id, outcome),
+            Err(error) => (error.id(), Err(Failure::new(ErrorReason::Internal, "the poll panicked; this is a bug"))),
+        };
+        let Some(Poll { turn, config }) = self.under_way.remove(&id) else { return };
+        let now = self.edge.clock.now();
+        let before = self.edge.board.account(&config.id);
+        let next = self.schedule.finished(turn, outcome.as_ref().map(|_| ()), now.boot, self.random.f64());
+        log_change(&config, before.as_deref(), &outcome);
+        self.edge.board.file(&config, outcome, now);
+        self.show_next(&config.id, next, now);
+    }
+
+    fn show_next(&self, id: &AccountId, due: Option<BootTime>, now: Now) {
+        if let Some(due) = due {
+            self.edge.board.set_next_poll(id, now.wall_at(due));
+        }
+    }
+
+    async fn drain(&mut self, patience: Duration) {
+        let rest = async {
+            while let Some(ended) = self.tasks.join_next_with_id().await {
+                self.end(ended);
+            }
+        };
+        if tokio::time::timeout(patience, rest).await.is_err() {
+            tracing::warn!(polls = self.tasks.len(), "gave up polls that were still under way");
+            self.tasks.shutdown().await;
+        }
+    }
+}
+
+async fn wait_until(clock: &dyn Clock, next: Option<BootTime>) {
+    match next {
+        Some(time) => sleep_until(clock, time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One line when an account begins or ceases to fail, or fails for another reason; not one per poll.
+fn log_change(config: &AccountConfig, before: Option<&AccountStatus>, outcome: &Result<Snapshot, Failure>) {
+    let id = &config.id;
+    let failing = before.filter(|status| status.attempted() && !status.poll_success);
+    let failed_with = failing.and_then(|status| status.last_failure.as_ref()).map(|(_, failure)| failure.reason);
+    match outcome {
+        Ok(_) if failed_with.is_some() => {
+            tracing::info!(provider = %id.provider, account = %id.account, "{id} is polled well again");
+        }
+        Ok(_) if before.is_none_or(|status| !status.attempted()) => {
+            tracing::info!(provider = %id.provider, account = %id.account, "{id} was read for the first time");
+        }
+        Err(failure) if failed_with != Some(failure.reason) => tracing::warn!(
+            provider = %id.provider,
+            account = %id.account,
+            reason = failure.reason.as_str(),
+            "{id} cannot be read: {}; {}",
+            failure.detail,
+            failure.reason.remedy()
+        ),
+        Ok(_) | Err(_) => {}
+    }
+}

@@ -1,0 +1,165 @@
+//! One poll: the steps of an account walked through the gate, logins included.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::Edge;
+use super::gate::{Gate, Slot};
+use super::trace::Trace;
+use crate::account::Snapshot;
+use crate::config::AccountConfig;
+use crate::failure::{ErrorReason, Failure};
+use crate::providers::{Exchange, Login, LoginExchange, LoginStep, Provider, Renewal, Step};
+use crate::session::{Held, SessionKeeper, Want};
+
+/// An adapter that asks for more requests than this in one poll is broken.
+const MOST_REQUESTS: usize = 8;
+
+/// A connection's login: how it is done, and what came of it. The lock is held while a login is in flight, so that
+/// there is only one.
+pub(super) struct Link {
+    pub(super) login: Option<Arc<dyn Login>>,
+    pub(super) sessions: Arc<Mutex<SessionKeeper>>,
+}
+
+/// What one poll needs.
+pub(super) struct Walk<'a> {
+    pub(super) edge: &'a Edge,
+    pub(super) config: &'a AccountConfig,
+    pub(super) provider: &'a dyn Provider,
+    pub(super) link: &'a Link,
+    pub(super) gate: &'a Gate,
+    pub(super) trace: Option<&'a Trace>,
+}
+
+impl Walk<'_> {
+    /// Polls the account once.
+    pub(super) async fn poll(&self) -> Result<Snapshot, Failure> {
+        let outcome = self.steps().await;
+        match &outcome {
+            Ok(_) => self.gate.served(),
+            Err(failure) if failure.reason == ErrorReason::RateLimited => self.gate.throttled(failure.retry_after),
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    async fn steps(&self) -> Result<Snapshot, Failure> {
+        let identity = self.edge.board.account(&self.config.id).and_then(|status| status.identity.clone());
+        let mut left = self.config.timeout;
+        let mut renewed: Vec<Renewal> = Vec::new();
+        let mut requests = 0;
+        'session: loop {
+            let session = self.session(&mut left).await?;
+            let mut replies = Vec::new();
+            let mut taken = None;
+            loop {
+                // a first step always sends, so its slot is waited for before it is made: the request is signed with
+                // the time at which it leaves
+                let slot = match replies.is_empty() {
+                    true => Some(self.gate.slot().await),
+                    false => None,
+                };
+                let now = self.edge.clock.now();
+                let exchange = Exchange {
+                    at: now.wall,
+                    session: session.as_ref().map(|held| &*held.session),
+                    pinned: identity.as_deref(),
+                    replies: &replies,
+                };
+                let request = match self.provider.step(&exchange)? {
+                    Step::Send(request) => request,
+                    Step::Done(reading) => return Ok(Snapshot { reading, taken: taken.unwrap_or(now) }),
+                    Step::SessionOver { renewal, failure } => {
+                        let Some(held) = session.as_ref().filter(|_| !renewed.contains(&renewal)) else {
+                            return Err(failure);
+                        };
+                        renewed.push(renewal);
+                        self.link.sessions.lock().await.over(held, renewal);
+                        continue 'session;
+                    }
+                };
+                requests += 1;
+                if requests > MOST_REQUESTS {
+                    return Err(Failure::new(ErrorReason::Internal, "the adapter asks for request after request"));
+                }
+                let (slot, request) = match slot {
+                    Some(slot) => (slot, request),
+                    None => self.later(&session, identity.as_deref(), &replies).await?,
+                };
+                taken.get_or_insert(now);
+                replies.push(slot.send(request, &mut left, self.trace).await?);
+            }
+        }
+    }
+
+    /// A slot for a further request, and the request as it reads at the time of that slot.
+    async fn later(
+        &self,
+        session: &Option<Held>,
+        pinned: Option<&str>,
+        replies: &[http::Response<bytes::Bytes>],
+    ) -> Result<(Slot<'_>, http::Request<bytes::Bytes>), Failure> {
+        let slot = self.gate.slot().await;
+        let at = self.edge.clock.now().wall;
+        let exchange = Exchange { at, session: session.as_ref().map(|held| &*held.session), pinned, replies };
+        match self.provider.step(&exchange)? {
+            Step::Send(request) => Ok((slot, request)),
+            Step::Done(_) | Step::SessionOver { .. } => {
+                Err(Failure::new(ErrorReason::Internal, "the adapter changed its mind about the next step"))
+            }
+        }
+    }
+
+    /// A session, if the provider wants one: the one that is held, or a new one.
+    async fn session(&self, left: &mut Duration) -> Result<Option<Held>, Failure> {
+        let Some(login) = &self.link.login else { return Ok(None) };
+        let mut sessions = self.link.sessions.lock().await;
+        let now = self.edge.clock.now();
+        let renew = match sessions.want(now.boot) {
+            Want::Use(held) => return Ok(Some(held)),
+            Want::Refused(failure) => return Err(failure),
+            Want::Obtain(renew) => renew,
+        };
+        let mut replies = Vec::new();
+        let mut asked = now.boot;
+        let outcome = loop {
+            let exchange = LoginExchange { renew: renew.as_deref(), replies: &replies };
+            let request = match login.step(&exchange) {
+                Ok(LoginStep::Send(request)) if replies.len() < MOST_REQUESTS => request,
+                Ok(LoginStep::Send(_)) => {
+                    break Err(Failure::new(
+                        ErrorReason::Internal,
+                        "the adapter's login asks for request after request",
+                    ));
+                }
+                Ok(LoginStep::Done(session)) => break Ok(session),
+                Err(failure) => break Err(failure),
+            };
+            let slot = self.gate.slot().await;
+            asked = self.edge.clock.now().boot;
+            match slot.send(request, left, self.trace).await {
+                Ok(reply) => replies.push(reply),
+                Err(failure) => break Err(failure),
+            }
+        };
+        let now = self.edge.clock.now();
+        match outcome {
+            Ok(session) => {
+                let held = sessions.obtained(session, asked);
+                let expiry = now.wall_at(held.expires);
+                self.edge
+                    .board
+                    .update_provider(&self.config.id.provider, |status| status.session_expiry = Some(expiry));
+                Ok(Some(held))
+            }
+            Err(mut failure) => {
+                failure.detail = format!("login: {}", failure.detail);
+                sessions.failed(&failure, now.boot);
+                Err(failure)
+            }
+        }
+    }
+}

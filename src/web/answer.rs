@@ -1,0 +1,149 @@
+//! From a request to its answer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, HeaderName, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use tokio::time::timeout;
+
+use super::encoding::{accepts_gzip, gzip};
+use super::{State, page};
+use crate::exposition::{negotiate, render};
+
+type Answer = Response<Full<Bytes>>;
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug)]
+enum Route {
+    Metrics,
+    Healthy,
+    Ready,
+    Reload,
+    Page,
+}
+
+impl Route {
+    /// The route with exactly this path.
+    fn of(path: &str, telemetry_path: &str) -> Option<Self> {
+        match path {
+            path if path == telemetry_path => Some(Self::Metrics),
+            "/-/healthy" => Some(Self::Healthy),
+            "/-/ready" => Some(Self::Ready),
+            "/-/reload" => Some(Self::Reload),
+            "/" => Some(Self::Page),
+            _ => None,
+        }
+    }
+
+    const fn methods(self) -> (&'static [Method], &'static str) {
+        match self {
+            Self::Metrics | Self::Healthy | Self::Ready | Self::Page => (&[Method::GET, Method::HEAD], "GET, HEAD"),
+            Self::Reload => (&[Method::POST, Method::PUT], "POST, PUT"),
+        }
+    }
+}
+
+/// The answer to a request, whose body is not looked at. A reload is waited for at most so long.
+pub(super) async fn answer<B>(state: &State, patience: Duration, request: &Request<B>) -> Answer {
+    let Some(route) = Route::of(request.uri().path(), &state.telemetry_path) else {
+        return say(StatusCode::NOT_FOUND, "there is nothing here; see / for what there is");
+    };
+    let (methods, allowed) = route.methods();
+    if !methods.contains(request.method()) {
+        let refusal = say(StatusCode::METHOD_NOT_ALLOWED, &format!("this can be asked for with {allowed} only"));
+        return with(refusal, ALLOW, HeaderValue::from_static(allowed));
+    }
+    match route {
+        Route::Metrics => metrics(state, request.headers()),
+        Route::Healthy => say(StatusCode::OK, "balance-exporter is healthy"),
+        Route::Ready => ready(state),
+        Route::Reload => reload(state, patience).await,
+        Route::Page => people(state, request.headers()),
+    }
+}
+
+fn metrics(state: &State, headers: &HeaderMap) -> Answer {
+    let format = negotiate(listed(headers, &ACCEPT).as_deref());
+    let text = render(&state.view(), &state.telemetry.gather(), state.clock.now(), format);
+    let answer = text_of(StatusCode::OK, format.content_type(), text, headers);
+    with(answer, VARY, HeaderValue::from_static("Accept, Accept-Encoding"))
+}
+
+fn ready(state: &State) -> Answer {
+    let view = state.view();
+    if state.is_ready() {
+        return say(StatusCode::OK, "balance-exporter is ready");
+    }
+    let untried = view.accounts.iter().filter(|status| !status.attempted()).count();
+    let sentence = format!("not ready: {untried} of {} accounts were not polled yet", view.accounts.len());
+    say(StatusCode::SERVICE_UNAVAILABLE, &sentence)
+}
+
+async fn reload(state: &State, patience: Duration) -> Answer {
+    let Some(reloader) = &state.reloader else {
+        return say(
+            StatusCode::FORBIDDEN,
+            "reloading over HTTP is off; start with --web.enable-lifecycle, or send SIGHUP",
+        );
+    };
+    match timeout(patience, reloader.reload()).await {
+        Ok(Ok(())) => say(StatusCode::OK, "the configuration was reloaded"),
+        Ok(Err(reason)) => say(StatusCode::INTERNAL_SERVER_ERROR, &reason),
+        Err(_) => say(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the reload takes too long; balance_exporter_config_last_reload_successful will tell how it ends",
+        ),
+    }
+}
+
+fn people(state: &State, headers: &HeaderMap) -> Answer {
+    let html = page::render(&state.view(), &state.clock.now(), &state.telemetry_path);
+    let answer = text_of(StatusCode::OK, "text/html; charset=utf-8", html, headers);
+    let answer = with(answer, VARY, HeaderValue::from_static("Accept-Encoding"));
+    let answer = with(answer, REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    match HeaderValue::from_str(&page::content_security_policy()) {
+        Ok(policy) => with(answer, CONTENT_SECURITY_POLICY, policy),
+        Err(_) => say(StatusCode::INTERNAL_SERVER_ERROR, "the page cannot be shown safely"),
+    }
+}
+
+/// A sentence as plain text.
+fn say(status: StatusCode, sentence: &str) -> Answer {
+    text_of(status, "text/plain; charset=utf-8", format!("{sentence}\n"), &HeaderMap::new())
+}
+
+/// A text, compressed if `request` allows that.
+fn text_of(status: StatusCode, content_type: &'static str, text: String, request: &HeaderMap) -> Answer {
+    let wanted = accepts_gzip(listed(request, &ACCEPT_ENCODING).as_deref());
+    let compressed = wanted.then(|| gzip(&text)).flatten();
+    let is_compressed = compressed.is_some();
+    let body = compressed.unwrap_or_else(|| Bytes::from(text));
+    let length = HeaderValue::from(body.len());
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = status;
+    answer = with(answer, CONTENT_TYPE, HeaderValue::from_static(content_type));
+    // also for HEAD, which gets the headers alone
+    answer = with(answer, CONTENT_LENGTH, length);
+    answer = with(answer, X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer = with(answer, CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if is_compressed {
+        answer = with(answer, CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    answer
+}
+
+fn with(mut answer: Answer, name: HeaderName, value: HeaderValue) -> Answer {
+    answer.headers_mut().insert(name, value);
+    answer
+}
+
+/// A header that is a list, which may be spread over several lines.
+fn listed(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let lines: Vec<_> = headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).collect();
+    (!lines.is_empty()).then(|| lines.join(","))
+}

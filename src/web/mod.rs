@@ -1,0 +1,150 @@
+//! The web side: `/metrics`, health, reload and a page for people.
+//!
+//! It runs on a thread and a runtime of its own, so that nothing a provider does delays a scrape. It reads the
+//! board and writes nothing; a request can choose neither a URL nor a credential, and its body is never read.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::board::{Board, View};
+use crate::clock::Clock;
+use crate::exposition::Telemetry;
+
+mod answer;
+mod deadline;
+mod encoding;
+mod page;
+mod server;
+
+/// What the answers are made from.
+#[derive(Debug)]
+pub struct State {
+    board: Arc<Board>,
+    telemetry: Arc<Telemetry>,
+    clock: Arc<dyn Clock>,
+    telemetry_path: String,
+    reloader: Option<Arc<dyn Reloader>>,
+    /// Once ready, always ready.
+    ready: AtomicBool,
+}
+
+/// Has the configuration read again.
+pub trait Reloader: Send + Sync + std::fmt::Debug {
+    /// Resolves when the new configuration is in force, or with the reason why the one before stays, rendered for
+    /// people and without secrets. It is awaited on the web side's thread: the work belongs elsewhere.
+    fn reload(&self) -> Reloading<'_>;
+}
+
+/// A reload that is under way.
+pub type Reloading<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
+/// How much of this machine strangers may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Open connections. One more closes the oldest that is not being answered.
+    pub connections: usize,
+    /// From an open connection, or the end of an answer, to the end of the next request's headers.
+    pub header_read: Duration,
+    /// From the first byte of an answer to its last; also how long a reload is waited for.
+    pub answer: Duration,
+    /// For answers that are on their way when the server stops.
+    pub drain: Duration,
+    /// Bytes of a request's line and headers.
+    pub header_bytes: usize,
+    /// Number of a request's headers.
+    pub headers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            header_read: Duration::from_secs(5),
+            answer: Duration::from_secs(30),
+            drain: Duration::from_secs(5),
+            header_bytes: 16 * 1024,
+            headers: 64,
+        }
+    }
+}
+
+/// A server that runs. Dropping it stops the server too, without waiting for it.
+#[derive(Debug)]
+pub struct Handle {
+    stop: watch::Sender<bool>,
+    address: SocketAddr,
+}
+
+/// Serves on `listener` until the handle says stop. The board should know its accounts by now, or the server is
+/// ready before they are.
+pub fn spawn(listener: TcpListener, state: Arc<State>, limits: Limits) -> io::Result<Handle> {
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let (stop, stopping) = watch::channel(false);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let listener = {
+        let _inside = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    thread::Builder::new()
+        .name("web".to_owned())
+        .spawn(move || runtime.block_on(server::run(listener, state, limits, stopping)))?;
+    Ok(Handle { stop, address })
+}
+
+impl Handle {
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Resolves when the server has ended, which it does only if it is told to or breaks.
+    pub async fn ended(&self) {
+        self.stop.closed().await;
+    }
+
+    /// Takes no more connections, lets answers that are on their way arrive within [`Limits::drain`], and ends.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        self.ended().await;
+    }
+}
+
+impl State {
+    /// `telemetry_path` is where the metrics are; without a `reloader` a reload over HTTP is refused.
+    pub fn new(
+        board: Arc<Board>,
+        telemetry: Arc<Telemetry>,
+        clock: Arc<dyn Clock>,
+        telemetry_path: impl Into<String>,
+        reloader: Option<Arc<dyn Reloader>>,
+    ) -> Self {
+        let telemetry_path = telemetry_path.into();
+        Self { board, telemetry, clock, telemetry_path, reloader, ready: AtomicBool::new(false) }
+    }
+
+    /// The board as it is now. That every account has been tried is noted whenever someone looks, so that
+    /// accounts which a reload brings later do not take it back.
+    fn view(&self) -> View {
+        let view = self.board.view();
+        if view.accounts.iter().all(|status| status.attempted()) {
+            self.ready.store(true, Ordering::Relaxed);
+        }
+        view
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

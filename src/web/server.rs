@@ -1,0 +1,160 @@
+//! Accepts connections and speaks HTTP/1 on them, within [`Limits`].
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use super::answer::answer;
+use super::deadline::{Activity, WriteDeadline};
+use super::{Limits, State};
+
+/// After a failed accept, which mostly means that no file descriptor is left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until `stopping` turns true or its sender is gone.
+pub(super) async fn run(listener: TcpListener, state: Arc<State>, limits: Limits, mut stopping: watch::Receiver<bool>) {
+    let mut tasks = JoinSet::new();
+    // in the order of their age
+    let mut open: Vec<(AbortHandle, Arc<Activity>)> = Vec::new();
+    loop {
+        let accepted = tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => break,
+            Some(_) = tasks.join_next() => {
+                open.retain(|(task, _)| !task.is_finished());
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                if open.len() >= limits.connections {
+                    make_room(&mut open);
+                }
+                // an answer leaves in one piece anyway
+                let _ = stream.set_nodelay(true);
+                let activity = Arc::new(Activity::default());
+                let task = connection(stream, state.clone(), limits, activity.clone(), stopping.clone());
+                open.push((tasks.spawn(task), activity));
+            }
+            Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
+    }
+    drop(listener);
+    // whoever is not done by then is cut off
+    let _ = timeout(limits.drain, async { while tasks.join_next().await.is_some() {} }).await;
+}
+
+/// Closes the oldest connection that is not being answered; if all are, the oldest of all, since an honest reader
+/// is done in no time. So whoever holds connections open cannot keep a scraper out.
+fn make_room(open: &mut Vec<(AbortHandle, Arc<Activity>)>) {
+    let victim = open.iter().position(|(_, activity)| !activity.is_answering()).unwrap_or_default();
+    open.remove(victim).0.abort();
+}
+
+async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    state: Arc<State>,
+    limits: Limits,
+    activity: Arc<Activity>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let io = TokioIo::new(WriteDeadline::new(stream, limits.answer, activity.clone()));
+    let service = service_fn(|request| {
+        activity.begin();
+        let state = state.clone();
+        async move { Ok::<_, Infallible>(answer(&state, limits.answer, &request).await) }
+    });
+    let mut http = http1::Builder::new();
+    // without a timer hyper would forget its own timeouts; some clients close their half once they have asked
+    http.timer(TokioTimer::new())
+        .half_close(true)
+        .header_read_timeout(limits.header_read)
+        .max_buf_size(limits.header_bytes)
+        .max_headers(limits.headers);
+    let mut connection = pin!(http.serve_connection(io, service));
+    tokio::select! {
+        // whatever went wrong, went wrong with this one client
+        _ = connection.as_mut() => return,
+        _ = stopping.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::web::tests::{PATIENCE, state};
+
+    /// Both ends of a connection with room for `room` bytes: the client's, and the server's as a task.
+    fn connect(
+        room: usize,
+        limits: Limits,
+    ) -> (tokio::io::DuplexStream, tokio::task::JoinHandle<()>, Arc<Activity>, watch::Sender<bool>) {
+        let (client, server) = duplex(room);
+        let activity = Arc::new(Activity::default());
+        let (stop, stopping) = watch::channel(false);
+        let task = tokio::spawn(connection(server, Arc::new(state()), limits, activity.clone(), stopping));
+        (client, task, activity, stop)
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_stalls_is_cut_off() {
+        let limits = Limits { answer: Duration::from_millis(20), ..Limits::default() };
+        let (mut client, task, activity, _stop) = connect(1_024, limits);
+        client.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").await.unwrap();
+        timeout(PATIENCE, task).await.expect("the connection must end").unwrap();
+        assert!(activity.is_answering(), "it never got to the end");
+        let mut got = String::new();
+        client.read_to_string(&mut got).await.unwrap();
+        assert_eq!(got.len(), 1_024, "no more than what fitted");
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_idle_again_after_its_answer() {
+        let (mut client, _task, activity, _stop) = connect(1 << 20, Limits::default());
+        assert!(!activity.is_answering());
+        for _ in 0..3 {
+            client.write_all(b"GET /-/healthy HTTP/1.1\r\n\r\n").await.unwrap();
+            let mut got = Vec::new();
+            while !got.ends_with(b"healthy\n") {
+                got.push(client.read_u8().await.unwrap());
+            }
+            let idle = async {
+                while activity.is_answering() {
+                    yield_now().await;
+                }
+            };
+            timeout(PATIENCE, idle).await.expect("hyper must flush, or the deadline would span several answers");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_oldest_idle_connection_makes_room() {
+        let mut tasks = JoinSet::new();
+        let mut open: Vec<_> =
+            (0..4).map(|_| (tasks.spawn(std::future::pending::<()>()), Arc::new(Activity::default()))).collect();
+        let ids: Vec<_> = open.iter().map(|(task, _)| task.id()).collect();
+        open[0].1.begin();
+        open[2].1.begin();
+        let left = |open: &[(AbortHandle, Arc<Activity>)]| open.iter().map(|(task, _)| task.id()).collect::<Vec<_>>();
+        make_room(&mut open);
+        assert_eq!(left(&open), [ids[0], ids[2], ids[3]]);
+        make_room(&mut open);
+        assert_eq!(left(&open), [ids[0], ids[2]]);
+        make_room(&mut open);
+        assert_eq!(left(&open), [ids[2]], "if all are being answered, the oldest goes");
+    }
+}
