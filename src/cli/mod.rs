@@ -98,7 +98,8 @@ struct LogArgs {
     #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", value_enum)]
     level: LogLevel,
     /// Form of the log
-    #[arg(long = "log.format", value_name = "FORMAT", default_value = "text", value_enum)]
+    // with an id of its own, since `poll` has a format too
+    #[arg(id = "log.format", long = "log.format", value_name = "FORMAT", default_value = "text", value_enum)]
     format: LogFormat,
 }
 
