@@ -1,3 +1,5 @@
+//! Strict reading, and what its problems say and do not say.
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
