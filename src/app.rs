@@ -125,6 +125,7 @@ impl App {
         let server =
             web::spawn(listener, Arc::new(state), web::Limits::default()).map_err(failed("start the web side"))?;
         announce(server.address());
+        tracing::info!("serving on http://{}/", server.address());
 
         let mut keeper = Keeper { origin: self.origin, live, poller, telemetry, clock: self.clock };
         let mut look = tokio::time::interval(SECRETS_LOOK);
