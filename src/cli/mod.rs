@@ -95,10 +95,10 @@ struct WebArgs {
 #[derive(Clone, Debug, Args)]
 struct LogArgs {
     /// Least severe messages to log
-    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", value_enum)]
+    #[arg(id = "log.level", long = "log.level", value_name = "LEVEL", default_value = "info", value_enum)]
     level: LogLevel,
     /// Form of the log
-    #[arg(long = "log.format", value_name = "FORMAT", default_value = "text", value_enum)]
+    #[arg(id = "log.format", long = "log.format", value_name = "FORMAT", default_value = "text", value_enum)]
     format: LogFormat,
 }
 
@@ -153,7 +153,7 @@ fn run(args: &RunArgs) -> Exit {
         Ok(app) => app,
         Err(why) => return complain(Exit::Failed, &why),
     };
-    on_runtime(app.run(|address| tracing::info!("serving on http://{address}/")))
+    on_runtime(app.run(|_| {}))
 }
 
 fn app(origin: Origin, listen: SocketAddr, web: &WebArgs) -> Result<App, String> {
