@@ -38,12 +38,21 @@ impl Walk<'_> {
     /// Polls the account once.
     pub(super) async fn poll(&self) -> Result<Snapshot, Failure> {
         let outcome = self.steps().await;
-        match &outcome {
-            Ok(_) => self.gate.served(),
-            Err(failure) if failure.reason == ErrorReason::RateLimited => self.gate.throttled(failure.retry_after),
-            Err(_) => {}
+        if outcome.is_ok() {
+            self.gate.served();
         }
         outcome
+    }
+
+    /// What an adapter makes of a reply. If the provider asked to slow down, this is where it is heard: once per
+    /// reply, and not again from those who are merely told of it.
+    fn heard<T>(&self, step: Result<T, Failure>) -> Result<T, Failure> {
+        if let Err(failure) = &step
+            && failure.reason == ErrorReason::RateLimited
+        {
+            self.gate.throttled(failure.retry_after);
+        }
+        step
     }
 
     async fn steps(&self) -> Result<Snapshot, Failure> {
@@ -58,10 +67,7 @@ impl Walk<'_> {
             loop {
                 // a first step always sends, so its slot is waited for before it is made: the request is signed with
                 // the time at which it leaves
-                let slot = match replies.is_empty() {
-                    true => Some(self.gate.slot().await),
-                    false => None,
-                };
+                let slot = if replies.is_empty() { Some(self.gate.slot().await) } else { None };
                 let now = self.edge.clock.now();
                 let exchange = Exchange {
                     at: now.wall,
@@ -69,7 +75,7 @@ impl Walk<'_> {
                     pinned: identity.as_deref(),
                     replies: &replies,
                 };
-                let request = match self.provider.step(&exchange)? {
+                let request = match self.heard(self.provider.step(&exchange))? {
                     Step::Send(request) => request,
                     Step::Done(reading) => return Ok(Snapshot { reading, taken: taken.unwrap_or(now) }),
                     Step::SessionOver { renewal, failure } => {
@@ -87,7 +93,7 @@ impl Walk<'_> {
                 }
                 let (slot, request) = match slot {
                     Some(slot) => (slot, request),
-                    None => self.later(&session, identity.as_deref(), &replies).await?,
+                    None => self.later(session.as_ref(), identity.as_deref(), &replies).await?,
                 };
                 taken.get_or_insert(now);
                 replies.push(slot.send(request, &mut left, self.trace).await?);
@@ -98,13 +104,13 @@ impl Walk<'_> {
     /// A slot for a further request, and the request as it reads at the time of that slot.
     async fn later(
         &self,
-        session: &Option<Held>,
+        session: Option<&Held>,
         pinned: Option<&str>,
         replies: &[http::Response<bytes::Bytes>],
     ) -> Result<(Slot<'_>, http::Request<bytes::Bytes>), Failure> {
         let slot = self.gate.slot().await;
         let at = self.edge.clock.now().wall;
-        let exchange = Exchange { at, session: session.as_ref().map(|held| &*held.session), pinned, replies };
+        let exchange = Exchange { at, session: session.map(|held| &*held.session), pinned, replies };
         match self.provider.step(&exchange)? {
             Step::Send(request) => Ok((slot, request)),
             Step::Done(_) | Step::SessionOver { .. } => {
@@ -127,7 +133,7 @@ impl Walk<'_> {
         let mut asked = now.boot;
         let outcome = loop {
             let exchange = LoginExchange { renew: renew.as_deref(), replies: &replies };
-            let request = match login.step(&exchange) {
+            let request = match self.heard(login.step(&exchange)) {
                 Ok(LoginStep::Send(request)) if replies.len() < MOST_REQUESTS => request,
                 Ok(LoginStep::Send(_)) => {
                     break Err(Failure::new(
