@@ -95,10 +95,10 @@ struct WebArgs {
 #[derive(Clone, Debug, Args)]
 struct LogArgs {
     /// Least severe messages to log
-    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info", value_enum)]
+    #[arg(id = "log.level", long = "log.level", value_name = "LEVEL", default_value = "info", value_enum)]
     level: LogLevel,
     /// Form of the log
-    #[arg(long = "log.format", value_name = "FORMAT", default_value = "text", value_enum)]
+    #[arg(id = "log.format", long = "log.format", value_name = "FORMAT", default_value = "text", value_enum)]
     format: LogFormat,
 }
 

@@ -52,16 +52,20 @@ fn syntax(error: serde_yaml::Error) -> Problem {
     let text = error.to_string();
     let sentence = text.split(" at line ").next().unwrap_or_default();
     match sentence {
-        TOO_LARGE | "repetition limit exceeded" => no_document(TOO_LARGE, Spot::Value),
+        sentence if sentence.ends_with(TOO_LARGE) || sentence == "repetition limit exceeded" => {
+            no_document(TOO_LARGE, Spot::Value)
+        }
         "recursion limit exceeded" => no_document("nested too deeply", spot),
         "deserializing from YAML containing more than one document is not supported" => {
             no_document("expected one document: remove what follows the second `---`", Spot::Value)
         }
+        // of the sentences that quote the document, every one has a colon
+        sentence if sentence.contains(": ") => no_document("not valid YAML: a value does not fit its tag", spot),
         sentence => no_document(format!("not valid YAML: {sentence}"), spot),
     }
 }
 
-const TOO_LARGE: &str = "too large once all aliases (`*name`) are put in: repeat less";
+pub(super) const TOO_LARGE: &str = "too large once all aliases (`*name`) are put in: repeat less";
 
 #[derive(Default)]
 struct State {

@@ -168,8 +168,12 @@ fn merge(base: &mut Value, over: &Value) {
     }
 }
 
+/// A null takes the key away.
 fn merge_key(base: &mut Mapping, key: &Value, value: &Value) {
     match base.get_mut(key) {
+        _ if value.is_null() => {
+            base.shift_remove(key);
+        }
         Some(old) if old.is_mapping() && value.is_mapping() => merge(old, value),
         _ => {
             base.insert(key.clone(), value.clone());

@@ -350,8 +350,8 @@ mod tests {
         }
         assert_eq!(check("1", "{ currency: AED, member_id: '1' }"), None);
         assert_eq!(check("1", "{ currency: AED, member_id: '' }").as_deref(), Some("member_id"));
-        assert_eq!(check("1", "{ currency: AED, member: '1' }").as_deref(), Some(""));
-        assert_eq!(check("1", "{ currency: aed }").as_deref(), Some(""));
+        assert_eq!(check("1", "{ currency: AED, member: '1' }").as_deref(), Some("member"));
+        assert_eq!(check("1", "{ currency: aed }").as_deref(), Some("currency"));
     }
 
     #[test]

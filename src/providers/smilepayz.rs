@@ -400,7 +400,7 @@ mod tests {
             ("account_no: '', currency: PEN", "account_no"),
             ("account_no: '1 2', currency: PEN", "account_no"),
             ("account_no: '1', currency: PEN, balance_type: ''", "balance_type"),
-            ("account_no: '1', currency: PEN, wallet: sms", ""),
+            ("account_no: '1', currency: PEN, wallet: sms", "wallet"),
             ("account_no: '1'", ""),
         ] {
             assert_eq!(check(account).as_deref(), Some(expected), "{account}");
