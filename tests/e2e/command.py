@@ -39,8 +39,8 @@ def check_commands(bench):
     for account in ("lk-reload-pool", "uae-settlement", "gh-operations", "br-payout"):
         trace = expect(0, "poll", account, "--trace", *good, "--log.level", "trace")
         assert "--- reply 1" in trace and "***" in trace, f"{account}: this is no masked trace:\n{trace}"
-    read = json.loads(expect(0, "poll", "br-payout", "--format", "json", *good))
-    assert read["balances"][0]["available"] == bench.sandbox.reported()["smilepayz", "br-payout", "payout", "BRL", "available"]
+    read = json.loads(expect(0, "poll", "br-payout", "--format", "json", *good))["balances"][0]["available"]
+    assert read == bench.sandbox.reported()["smilepayz", "br-payout", "payout", "BRL", "available"]
     bench.sandbox.order("bridge", "gh-operations", fault="http-401")
     assert "auth" in expect(1, "poll", "gh-operations", "--trace", *good)
     bench.sandbox.order("bridge", "gh-operations", fault=None)
@@ -48,7 +48,7 @@ def check_commands(bench):
     expect(2, "poll", "no-such-account", *good)
     expect(2, "check", "--config.file", bench.folder / "nothing.yaml")
     expect(2, "--no-such-flag")
-    bench.config.spoil("correct-horse-battery-staple")
+    bench.config.spoil(bench.canary)
     assert "quick.yaml:" in expect(2, "check", *good)
     assert "quick.yaml:" in expect(2, "run", *good, "--web.listen-address", "127.0.0.1:0")
     bench.config.restore()

@@ -131,6 +131,8 @@ def trouble(bench):
         assert len(grown) == 15 and {name for name, more in grown.items() if more} == {reason}, f"{place}: {grown}"
     fresh = {(labels["provider"], labels["account"]): value for labels, value in bench.prometheus.query("balance_fresh")}
     assert set(fresh) == set(before.values("balance_fresh")), "balance_fresh is gone from Prometheus"
+    query = 'balance_available_amount{account=~"%s"}' % "|".join(account for _, account in afflicted)
+    until(lambda: bench.prometheus.query(query) == [], 5, "Prometheus forgets what was withdrawn")
 
 
 def trouble_ends(bench):
@@ -206,6 +208,8 @@ SCENARIO = [
 
 def main(binary, tools):
     window.check_itself()
+    # whoever stops us stops everything that we have started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped from outside"))
     with tempfile.TemporaryDirectory(prefix="balance-exporter-e2e-") as name, ExitStack() as running:
         bench, step = None, None
         try:
