@@ -125,6 +125,7 @@ impl App {
         let server =
             web::spawn(listener, Arc::new(state), web::Limits::default()).map_err(failed("start the web side"))?;
         announce(server.address());
+        tracing::info!("serving on http://{}/", server.address());
 
         let mut keeper = Keeper { origin: self.origin, live, poller, telemetry, clock: self.clock };
         let mut look = tokio::time::interval(SECRETS_LOOK);
@@ -241,7 +242,9 @@ impl Keeper {
             Err(_) => "reading the configuration panicked; this is a bug".to_owned(),
         };
         self.telemetry.config_reloaded(false, now);
-        tracing::error!("the configuration was read again and refused; the one before stays in force:\n{refused}");
+        // one line of log, whatever the form: the sketch of the place is for whoever asked
+        let why = refused.lines().filter(|line| !line.starts_with(' ')).collect::<Vec<_>>().join("; ");
+        tracing::error!("the configuration was read again and refused, the one before stays in force: {why}");
         Err(refused)
     }
 

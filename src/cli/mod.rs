@@ -153,7 +153,7 @@ fn run(args: &RunArgs) -> Exit {
         Ok(app) => app,
         Err(why) => return complain(Exit::Failed, &why),
     };
-    on_runtime(app.run(|address| tracing::info!("serving on http://{address}/")))
+    on_runtime(app.run(|_| {}))
 }
 
 fn app(origin: Origin, listen: SocketAddr, web: &WebArgs) -> Result<App, String> {

@@ -72,7 +72,9 @@ impl Check {
         let limit = limit.and_then(|limit| self.keep(limit));
 
         // with a wrong host the API's own keys can be read all the same
-        let host = site.clone().or_else(|| site::of(facts, Environment::Production, None, node.path()).ok())?;
+        let environment = common.as_ref().map_or(Environment::Production, |common| common.environment);
+        let elsewhere = || site::of(facts, Environment::Production, None, node.path()).ok();
+        let host = site.clone().or_else(|| Some(Site { environment, ..elsewhere()? }))?;
         let account_keys: Vec<_> = entries.iter().map(|entry| entry.own.clone()).collect();
         let settings = self.keep(api.read(&host, &own, &account_keys));
         if let Some(settings) = &settings {

@@ -62,8 +62,9 @@ pub(super) fn exceeded(quota: &Quota, intervals: &[Duration], provider: &Node) -
         } else {
             format!("an interval of {} for all of them fits", format_duration(fitting))
         };
+        let who = if accounts == 1 { "1 account asks".to_owned() } else { format!("{accounts} accounts ask") };
         let message = format!(
-            "{accounts} accounts ask {polls:.1} times in {per}, but the limit is {requests}: {advice}",
+            "{who} {polls:.1} times in {per}, but the limit is {requests}: {advice}",
             per = format_duration(per),
         );
         let (key, with_key) =

@@ -229,7 +229,6 @@ pub(super) struct Window {
 /// One window, or a list of windows that all hold at once.
 #[derive(Debug, JsonSchema)]
 #[schemars(untagged)]
-#[expect(clippy::large_enum_variant, reason = "there is one per provider")]
 pub(super) enum RateLimit {
     One(Window),
     All(Vec<Window>),

@@ -134,10 +134,13 @@ fn read_file(path: &Path) -> Result<Secret, String> {
 
 /// Nobody else may read it, save that root may share its file with a group.
 fn private(mode: u32, ours: bool, roots: bool) -> Result<(), String> {
-    match (ours && mode & 0o077 == 0) || (roots && mode & !0o640 == 0) {
-        true => Ok(()),
-        false if ours || roots => Err(format!("has mode {mode:04o}, so others may use it: chmod 600 it")),
-        false => Err(format!("has mode {mode:04o} and belongs to another user: chown it, and chmod 600 it")),
+    let beyond = |allowed: u32| mode & !allowed != 0;
+    if (ours && !beyond(0o7700)) || (roots && !beyond(0o640)) {
+        Ok(())
+    } else if ours || roots {
+        Err(format!("has mode {mode:04o}, so others may use it: chmod 600 it"))
+    } else {
+        Err(format!("has mode {mode:04o} and belongs to another user: chown it, and chmod 600 it"))
     }
 }
 
@@ -154,5 +157,35 @@ fn text(bytes: &[u8]) -> Result<Secret, String> {
         Err("contains a NUL, or begins with a byte order mark".to_owned())
     } else {
         Ok(Secret::new(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_file_is_for_its_owner_or_for_a_group_of_roots_choice() {
+        for (mode, ours, roots, sound) in [
+            (0o600, true, false, true),
+            (0o400, true, false, true),
+            (0o640, true, false, false),
+            (0o604, true, false, false),
+            (0o640, false, true, true),
+            (0o440, false, true, true),
+            (0o660, false, true, false),
+            (0o644, false, true, false),
+            (0o644, true, true, false),
+            (0o600, false, false, false),
+        ] {
+            let result = private(mode, ours, roots);
+            assert_eq!(result.is_ok(), sound, "{mode:o} {ours} {roots}: {result:?}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_value() {
+        let reader = SecretReader::with_environment(BTreeMap::from([("A".to_owned(), "hunter2".to_owned())]));
+        assert!(!format!("{reader:?}").contains("hunter2"));
     }
 }

@@ -30,11 +30,11 @@ impl Problems {
     pub fn render(&self, file: &str, text: &str) -> String {
         let places = Places::of(text);
         let lines = lines(text);
-        let mut placed: Vec<_> = self.0.iter().map(|problem| (places.find(problem), problem)).collect();
-        placed.sort_by_key(|&(place, _)| place);
-        placed.dedup();
+        let mut found: Vec<_> = self.0.iter().map(|problem| (places.find(problem), problem)).collect();
+        found.sort_by_key(|&(place, _)| place);
+        found.dedup();
         let mut shown = String::new();
-        for ((line, column), Problem { path, message, .. }) in placed {
+        for ((line, column), Problem { path, message, .. }) in found {
             let colon = if path.parts().is_empty() { "" } else { ": " };
             let source = lines.get(line - 1).copied().unwrap_or_default();
             let (masked, caret) = places.masked(line, column, source);
@@ -125,13 +125,16 @@ impl Places {
         for (&(_, at), key) in self.tokens.range((line, 1)..=(line, column)) {
             if let Some(from) = shown_to {
                 let gap = slice(from, at);
-                if gap.iter().all(|c| " -:?,{[".contains(*c)) {
+                if gap.iter().all(|c| " -:?,{}[]".contains(*c)) {
                     view.extend(gap);
                 } else {
                     view.extend(
                         if from == 1 { indentation(gap) } else { ": ".to_owned() }.chars().chain("*** ".chars()),
                     );
                 }
+            }
+            if view.ends_with(':') {
+                view.push(' ');
             }
             let caret = view.chars().count();
             let plain =

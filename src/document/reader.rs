@@ -94,15 +94,18 @@ impl de::Error for Refusal {
 
     fn invalid_type(found: Unexpected<'_>, wanted: &dyn Expected) -> Self {
         let wanted = expected(wanted);
-        match found {
-            Unexpected::Unit | Unexpected::Option => Self::other(NOTHING),
+        let nothing = matches!(found, Unexpected::Unit | Unexpected::Option);
+        let bare = matches!(
+            found,
             Unexpected::Bool(_) | Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_)
-                if wanted == TEXT =>
-            {
-                Self::other(TEXT_IN_QUOTES)
-            }
-            _ => Self::other(wanted),
-        }
+        );
+        Self::other(if nothing {
+            NOTHING
+        } else if bare && wanted == TEXT {
+            TEXT_IN_QUOTES
+        } else {
+            &wanted
+        })
     }
 
     fn invalid_value(_: Unexpected<'_>, wanted: &dyn Expected) -> Self {
@@ -166,15 +169,15 @@ fn choices(known: &'static [&'static str]) -> String {
 struct Reader<'de>(&'de Value);
 
 impl<'de> Reader<'de> {
+    fn not(&self, wanted: &str) -> Refusal {
+        Refusal::other(if self.0.is_null() { NOTHING } else { wanted })
+    }
+
     fn whole_number<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        match self.0 {
-            Value::Number(number) => match (number.as_u64(), number.as_i64()) {
-                (Some(number), _) => visitor.visit_u64(number),
-                (None, Some(number)) => visitor.visit_i64(number),
-                (None, None) => Err(Refusal::other("expected a whole number")),
-            },
-            Value::Null => Err(Refusal::other(NOTHING)),
-            _ => Err(Refusal::other("expected a whole number")),
+        match (self.0.as_u64(), self.0.as_i64()) {
+            (Some(number), _) => visitor.visit_u64(number),
+            (None, Some(number)) => visitor.visit_i64(number),
+            (None, None) => Err(self.not("expected a whole number")),
         }
     }
 
@@ -182,25 +185,21 @@ impl<'de> Reader<'de> {
         match self.0 {
             Value::String(text) => visitor.visit_str(text),
             Value::Number(_) | Value::Bool(_) => Err(Refusal::other(TEXT_IN_QUOTES)),
-            Value::Null => Err(Refusal::other(NOTHING)),
-            Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_) => Err(Refusal::other(TEXT)),
+            Value::Null | Value::Sequence(_) | Value::Mapping(_) | Value::Tagged(_) => Err(self.not(TEXT)),
         }
     }
 
     fn list<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        match self.0 {
-            Value::Sequence(entries) => visitor.visit_seq(Entries { entries, next: 0 }),
-            Value::Null => Err(Refusal::other("nothing is written here: write [] for an empty list")),
-            _ => Err(Refusal::other(LIST)),
-        }
+        let Value::Sequence(entries) = self.0 else {
+            let nothing = "nothing is written here: write [] for an empty list";
+            return Err(Refusal::other(if self.0.is_null() { nothing } else { LIST }));
+        };
+        visitor.visit_seq(Entries { entries, next: 0 })
     }
 
     fn mapping<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        match self.0 {
-            Value::Mapping(mapping) => visitor.visit_map(Pairs { pairs: mapping.iter(), now: None }),
-            Value::Null => Err(Refusal::other(NOTHING)),
-            _ => Err(Refusal::other(MAPPING)),
-        }
+        let Value::Mapping(mapping) = self.0 else { return Err(self.not(MAPPING)) };
+        visitor.visit_map(Pairs { pairs: mapping.iter(), now: None })
     }
 }
 
@@ -242,10 +241,9 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        match self.0 {
-            Value::Bool(value) => visitor.visit_bool(*value),
-            Value::Null => Err(Refusal::other(NOTHING)),
-            _ => Err(Refusal::other("expected true or false")),
+        match self.0.as_bool() {
+            Some(value) => visitor.visit_bool(value),
+            None => Err(self.not("expected true or false")),
         }
     }
 
@@ -299,7 +297,7 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
         };
         match chosen {
             Some((variant, content)) if variants.contains(&variant) => {
-                visitor.visit_enum(Variant { variant, content, variants })
+                visitor.visit_enum(Chosen { name: variant, content, variants })
             }
             Some(_) | None => Err(Refusal::other(choices(variants))),
         }
@@ -349,30 +347,30 @@ impl<'de> de::MapAccess<'de> for Pairs<'de> {
 }
 
 /// A variant by its name alone, or by its name as the only key of a mapping.
-struct Variant<'de> {
-    variant: &'de str,
+struct Chosen<'de> {
+    name: &'de str,
     content: Option<&'de Value>,
     variants: &'static [&'static str],
 }
 
-impl<'de> Variant<'de> {
+impl<'de> Chosen<'de> {
     fn content<T>(self, read: impl FnOnce(Reader<'de>) -> Result<T, Refusal>) -> Result<T, Refusal> {
         let content = self.content.ok_or_else(|| Refusal::other(choices(self.variants)))?;
-        read(Reader(content)).map_err(|refusal| refusal.inside(Part::Key(self.variant.to_owned())))
+        read(Reader(content)).map_err(|refusal| refusal.inside(Part::Key(self.name.to_owned())))
     }
 }
 
-impl<'de> de::EnumAccess<'de> for Variant<'de> {
+impl<'de> de::EnumAccess<'de> for Chosen<'de> {
     type Error = Refusal;
     type Variant = Self;
 
     fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), Refusal> {
-        let name: StrDeserializer<'_, Refusal> = self.variant.into_deserializer();
+        let name: StrDeserializer<'_, Refusal> = self.name.into_deserializer();
         Ok((seed.deserialize(name)?, self))
     }
 }
 
-impl<'de> de::VariantAccess<'de> for Variant<'de> {
+impl<'de> de::VariantAccess<'de> for Chosen<'de> {
     type Error = Refusal;
 
     fn unit_variant(self) -> Result<(), Refusal> {

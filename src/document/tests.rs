@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -101,9 +102,11 @@ fn a_broken_text_is_told_with_its_place_and_nothing_of_the_line() {
             "a: [1, 2\nhunter: two\n",
             "f:2:7: not valid YAML: did not find expected ',' or ']'\n    2 | ***\n      | ^\n",
         ),
+        ("# c\n---\na: 1\n--- # d\nb: 2\n", "f:4:1: expected one document"),
+        ("# nothing\n", "f:1:1: the document is empty\n"),
         ("a: *none\n", "f:1:4: not valid YAML: unknown anchor\n    1 | ***\n      | ^\n"),
         ("a: !!bool hunter2\n", "f:1:4: not valid YAML: a value does not fit its tag\n    1 | ***\n      | ^\n"),
-        ("a: 1\n---\nb: 2\n", "f:1:1: expected one document: remove what follows the second `---`\n"),
+        ("a: 1\n---\nb: 2\n", "f:2:1: expected one document: remove the `---` and what follows it\n"),
     ] {
         let problem = Node::parse(text).unwrap_err();
         assert!(shown(text, problem.clone()).starts_with(expected), "{}", shown(text, problem));
@@ -136,13 +139,14 @@ fn merges_are_applied_and_the_own_keys_win() {
 
 #[test]
 fn bombs_are_refused_at_once() {
-    let laughs: String = (1..12)
-        .map(|level| format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(",")))
-        .collect();
-    let quadratic = format!("a: &a [{}]\nb: [{}]\n", "x,".repeat(100_000), "*a,".repeat(100_000));
+    let mut laughs = "a0: &a0 [lol]\n".to_owned();
+    for level in 1..12 {
+        let _ = writeln!(laughs, "a{level}: &a{level} [{}]", vec![format!("*a{}", level - 1); 10].join(","));
+    }
+    let quadratic = format!("a: &a [{}]\nb: [{}]\n", "~,".repeat(100_000), "*a,".repeat(100_000));
     let heavy = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a,".repeat(100_000));
     for (name, text) in [
-        ("aliases of aliases", format!("a0: &a0 [lol]\n{laughs}")),
+        ("aliases of aliases", laughs),
         ("one long list, often", quadratic),
         ("one long text, often", heavy),
         ("brackets", "[".repeat(4 << 20)),
@@ -224,6 +228,20 @@ fn what_is_missing_or_of_another_shape() {
     assert_eq!(told, ["key: expected exactly one of `file`, `env` and `credential`"]);
     let told = refused::<Settings>("{ id: a, key: { vault: x } }");
     assert_eq!(told, ["key.vault: unknown key `vault`: expected `file`, `env` or `credential`"]);
+}
+
+/// An enum with a tag inside is read from serde's own buffer, whose errors would quote the document.
+#[test]
+fn nothing_is_quoted_by_way_of_a_buffer() {
+    #[derive(Debug, Deserialize)]
+    #[serde(tag = "by", rename_all = "snake_case")]
+    #[expect(dead_code, reason = "only whether it reads matters")]
+    enum Login {
+        Token { token: String },
+    }
+    assert_eq!(refused::<Login>("{ by: hunter2 }"), ["by: expected `token`"]);
+    assert_eq!(refused::<Login>("{ by: token, token: 12345 }"), [": expected text: put it in quotes"]);
+    assert_eq!(refused::<Login>("{ by: token, token: [hunter2] }"), [": expected text"]);
 }
 
 #[test]

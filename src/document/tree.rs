@@ -21,7 +21,11 @@ const MOST_OPEN: usize = 64;
 pub(super) fn build(text: &str) -> Result<(Value, Vec<Problem>), Problem> {
     nesting(text)?;
     let mut state = State::default();
-    let value = Build(&mut state).deserialize(serde_yaml::Deserializer::from_str(text)).map_err(syntax)?;
+    let value =
+        Build(&mut state).deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| syntax(text, error))?;
+    if value.is_null() {
+        return Err(no_document("the document is empty", Spot::Value));
+    }
     Ok((value, state.problems))
 }
 
@@ -47,22 +51,35 @@ fn no_document(message: impl Into<String>, spot: Spot) -> Problem {
 }
 
 /// The parser's own sentence, which is one of a fixed set, without the place that it repeats.
-fn syntax(error: serde_yaml::Error) -> Problem {
+fn syntax(text: &str, error: serde_yaml::Error) -> Problem {
     let spot = error.location().map_or(Spot::Value, |at| Spot::At(at.line(), at.column()));
-    let text = error.to_string();
-    let sentence = text.split(" at line ").next().unwrap_or_default();
+    let sentence = error.to_string();
+    let sentence = sentence.split(" at line ").next().unwrap_or_default();
     match sentence {
         sentence if sentence.ends_with(TOO_LARGE) || sentence == "repetition limit exceeded" => {
             no_document(TOO_LARGE, Spot::Value)
         }
         "recursion limit exceeded" => no_document("nested too deeply", spot),
         "deserializing from YAML containing more than one document is not supported" => {
-            no_document("expected one document: remove what follows the second `---`", Spot::Value)
+            no_document("expected one document: remove the `---` and what follows it", second(text))
         }
         // of the sentences that quote the document, every one has a colon
         sentence if sentence.contains(": ") => no_document("not valid YAML: a value does not fit its tag", spot),
         sentence => no_document(format!("not valid YAML: {sentence}"), spot),
     }
+}
+
+/// Where the second document begins.
+fn second(text: &str) -> Spot {
+    let mut begun = false;
+    for (index, line) in text.lines().enumerate() {
+        let marker = line.starts_with("---");
+        if marker && begun {
+            return Spot::At(index + 1, 1);
+        }
+        begun |= marker || !(line.trim().is_empty() || line.starts_with(['#', '%']));
+    }
+    Spot::Value
 }
 
 pub(super) const TOO_LARGE: &str = "too large once all aliases (`*name`) are put in: repeat less";
@@ -193,10 +210,7 @@ impl<'de> Visitor<'de> for Build<'_> {
 impl State {
     /// `<<: *name` or `<<: [*name, *other]`: keys of the mapping itself win, then those of earlier ones.
     fn merge(&mut self, mapping: &mut Mapping, merge: Value) {
-        let sources = match merge {
-            Value::Sequence(sources) => sources,
-            source => vec![source],
-        };
+        let sources = if let Value::Sequence(sources) = merge { sources } else { vec![merge] };
         for source in sources {
             let Value::Mapping(source) = source else {
                 self.path.push(Part::Key("<<".to_owned()));

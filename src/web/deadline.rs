@@ -91,3 +91,42 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
         self.stream.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_answer_has_the_whole_time() {
+        let (_client, server) = duplex(64);
+        let activity = Arc::new(Activity::default());
+        let mut stream = WriteDeadline::new(server, Duration::from_secs(20), activity.clone());
+        for _ in 0..2 {
+            activity.begin();
+            stream.write_all(b"an answer").await.unwrap();
+            assert!(stream.running_out.is_some() && activity.is_answering());
+            stream.flush().await.unwrap();
+            assert!(stream.running_out.is_none() && !activity.is_answering());
+        }
+    }
+
+    #[tokio::test]
+    async fn progress_does_not_buy_time() {
+        const ROOM: usize = 1 << 20;
+        let (_client, server) = duplex(ROOM);
+        let mut stream = WriteDeadline::new(server, Duration::ZERO, Arc::default());
+        let mut taken = 0;
+        let outcome = async {
+            loop {
+                stream.write_all(b"x").await?;
+                taken += 1;
+                tokio::task::yield_now().await;
+            }
+        };
+        let outcome: io::Result<()> = tokio::time::timeout(Duration::from_secs(20), outcome).await.unwrap();
+        assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(taken < ROOM, "it was cut off while it made progress");
+    }
+}

@@ -142,6 +142,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_closes_his_half_after_asking_is_answered() {
+        let (mut client, task, _activity, _stop) = connect(1 << 20, Limits::default());
+        // the server's task has its first turn at the next wait: it finds the request and its end together
+        client.write_all(b"GET /-/healthy HTTP/1.1\r\n\r\n").await.unwrap();
+        client.shutdown().await.unwrap();
+        timeout(PATIENCE, task).await.expect("the connection must end").unwrap();
+        let mut got = String::new();
+        client.read_to_string(&mut got).await.unwrap();
+        assert!(got.ends_with("healthy\n"), "{got:?}");
+    }
+
+    #[tokio::test]
     async fn the_oldest_idle_connection_makes_room() {
         let mut tasks = JoinSet::new();
         let mut open: Vec<_> =
