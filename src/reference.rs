@@ -9,9 +9,6 @@ use crate::exposition::span;
 use crate::failure::ErrorReason;
 use crate::providers::{self, Facts};
 
-/// The generated parts of documents, by the name that their marks carry.
-const PARTS: [(&str, fn() -> String); 2] = [("metrics", metrics), ("providers", providers)];
-
 /// The whole reference, as one document.
 pub fn all() -> String {
     format!("# Metrics\n\n{}\n# Providers\n\n{}", metrics(), providers())
@@ -19,8 +16,9 @@ pub fn all() -> String {
 
 /// The document with each of its generated parts brought up to date; an error if it has none.
 pub fn update(document: &str) -> Result<String, &'static str> {
-    let updated = PARTS.iter().fold(None, |updated: Option<String>, (name, generate)| {
-        insert(updated.as_deref().unwrap_or(document), name, &generate()).or(updated)
+    let parts = [("metrics", metrics()), ("providers", providers())];
+    let updated = parts.into_iter().fold(None, |updated: Option<String>, (name, generated)| {
+        insert(updated.as_deref().unwrap_or(document), name, &generated).or(updated)
     });
     updated.ok_or("there are no marks of a generated part in it")
 }

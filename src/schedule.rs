@@ -21,8 +21,8 @@ const SPREAD_PER_ACCOUNT: Duration = Duration::from_millis(10);
 const MOST_SPREAD: Duration = Duration::from_secs(2);
 /// An early retry after fleeting trouble comes no sooner than this …
 const LEAST_EARLY_RETRY: Duration = Duration::from_secs(1);
-/// … and no later than this.
-const MOST_EARLY_RETRY: Duration = Duration::from_secs(3);
+/// … and at most this much later.
+const EARLY_RETRY_SPREAD: Duration = Duration::from_secs(2);
 /// The longest that back-off alone keeps an account waiting.
 const MOST_BACKOFF: Duration = Duration::from_secs(15 * 60);
 /// So many refusals in a row, and the provider is left alone for a while: it may be about to lock us out.
@@ -232,7 +232,7 @@ impl Entry {
     fn due_after(&self, id: &AccountId, failure: &Failure, now: BootTime, jitter: f64) -> BootTime {
         let regular = next_in_rhythm(id, self.plan.interval, now);
         if failure.fleeting && self.failures_in_a_row == 1 && failure.retry_after.is_none() {
-            let early = LEAST_EARLY_RETRY + (MOST_EARLY_RETRY - LEAST_EARLY_RETRY).mul_f64(jitter);
+            let early = LEAST_EARLY_RETRY + EARLY_RETRY_SPREAD.mul_f64(jitter);
             return regular.min(now + early);
         }
         let wait = match patience(failure.reason) {
@@ -269,7 +269,7 @@ fn phase(id: &AccountId, span: Duration) -> Duration {
         Sha256::new().chain_update(id.provider.as_bytes()).chain_update(b"/").chain_update(id.account.as_bytes());
     let digest = digest.finalize();
     let hash = digest.iter().take(8).fold(0_u128, |sum, byte| sum << 8 | u128::from(*byte));
-    let nanos = span.as_nanos() * hash >> 64;
+    let nanos = (span.as_nanos() * hash) >> 64;
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 

@@ -3,19 +3,36 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use clap::Args;
 use humantime::format_duration;
 
 use super::{ConfigArgs, Exit, complain, print};
 use crate::app::Origin;
-use crate::config::{AccountConfig, Config, ProviderConfig, SecretReader, Threshold};
+use crate::config::{AccountConfig, Config, ProviderConfig, SecretReader, Threshold, parse_file};
 use crate::providers::described;
 use crate::rate_limit::Window;
 
-pub(super) fn check(args: &ConfigArgs) -> Exit {
-    args.log.start();
-    let origin = Origin::File(args.config_file.clone());
-    match origin.load() {
-        Ok(loaded) => print(&report(&args.config_file.display().to_string(), &loaded.config, &origin.secrets())),
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Fail if a secret cannot be read or used, as the exporter would
+    #[arg(long)]
+    require_secrets: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn check(args: &CheckArgs) -> Exit {
+    args.config.log.start();
+    let file = &args.config.config_file;
+    let origin = Origin::File(file.clone());
+    let checked = match origin.load() {
+        Ok(loaded) => Ok(loaded.config),
+        Err(refused) if args.require_secrets => Err(refused),
+        // without the secrets it may still be right, and if it is not, this says the same again
+        Err(_) => parse_file(file),
+    };
+    match checked {
+        Ok(config) => print(&report(&file.display().to_string(), &config, &origin.secrets())),
         Err(refused) => complain(Exit::BadConfig, &refused.to_string()),
     }
 }
@@ -23,8 +40,17 @@ pub(super) fn check(args: &ConfigArgs) -> Exit {
 fn report(name: &str, config: &Config, secrets: &SecretReader) -> String {
     let accounts: usize = config.providers.iter().map(|provider| provider.accounts.len()).sum();
     let mut out = format!("{name}: {} providers, {accounts} accounts, nothing wrong\n", config.providers.len());
+    let mut unusable = 0;
     for provider in &config.providers {
         describe(&mut out, provider, secrets);
+        unusable += usize::from(provider.connect(secrets).is_err());
+    }
+    if unusable > 0 {
+        // writing to a String cannot fail
+        let _ = writeln!(
+            out,
+            "\nThe exporter will not start: secrets of {unusable} providers cannot be read or used here."
+        );
     }
     out
 }

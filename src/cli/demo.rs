@@ -40,7 +40,7 @@ pub(super) struct SandboxArgs {
     /// Keep balances as they are until someone sets them
     #[arg(long)]
     still: bool,
-    /// How long a token of the OAuth2 provider is good for
+    /// How long a token of the provider that logs in is good for
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
     token_lifetime: Duration,
     #[command(flatten)]
@@ -96,10 +96,8 @@ pub(super) fn sandbox(args: &SandboxArgs) -> Exit {
             sandbox
                 .write_to(directory, address)
                 .map_err(|error| AppError::Runtime(format!("cannot write to {}: {error}", directory.display())))?;
-            told += &format!(
-                "poll them with: balance-exporter --config.file {}\n",
-                directory.join("exporter.yaml").display()
-            );
+            let file = directory.join("exporter.yaml");
+            told = format!("{told}poll them with: balance-exporter --config.file {}\n", file.display());
         }
         print(&told);
         let stop = async move {

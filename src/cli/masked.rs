@@ -11,9 +11,18 @@ use crate::poller::Traced;
 const MASK: &str = "***";
 /// Headers whose whole value authenticates someone.
 const MASKED_HEADERS: [&str; 6] = ["authorization", "cookie", "set-cookie", "sign", "www-authenticate", "x-signature"];
-/// Members of replies, and fields of forms, whose value is a credential or a person.
-const MASKED_FIELDS: [&str; 8] =
-    ["access_token", "client_secret", "id_token", "password", "refresh_token", "client_id", "username", "endUserId"];
+/// Members of replies, and fields of forms, whose value is a credential, a person or an account.
+const MASKED_FIELDS: [&str; 9] = [
+    "access_token",
+    "client_secret",
+    "id_token",
+    "password",
+    "refresh_token",
+    "client_id",
+    "username",
+    "endUserId",
+    "memberId",
+];
 /// The longest body that is shown.
 const MOST_SHOWN: usize = 4_000;
 
@@ -160,7 +169,7 @@ mod tests {
         let reply = Response::builder()
             .header("sign", "CANARY-REPLY")
             .body(Bytes::from(
-                r#"{"access_token": "canary\"three", "refresh_token":"canary4","expires_in":3600,"note":"canary/one"}"#,
+                r#"{"access_token": "canary\"three", "refresh_token":"canary4","memberId":"canary5","expires_in":3600,"note":"canary/one"}"#,
             ))
             .unwrap();
         let shown = Mask::new(["canary/one", "94771234567"]).show(&[traced(request, reply)]);

@@ -36,7 +36,11 @@ enum Command {
     /// Run the exporter (what happens without a command, too)
     Run(RunArgs),
     /// Read the configuration and its secrets, and say what will be polled, how often, and at which share of each limit
-    Check(ConfigArgs),
+    ///
+    /// It looks at each secret and shows none. A secret that is not there is reported and is no failure, so that a
+    /// configuration can be checked where its secrets are not; with --require-secrets it is one. Exit status: 0 if
+    /// nothing is wrong, 2 if something is.
+    Check(check::CheckArgs),
     /// Poll one account once and show its balances
     ///
     /// The request counts at the provider like any other, and a running exporter does not know of it: leave room in

@@ -18,6 +18,7 @@ use crate::money::Amount;
 use crate::poller::{Edge, Trace, poll_once};
 use crate::providers::Connection;
 use crate::rate_limit::RateLimiter;
+use crate::secret::Secret;
 use crate::transport::HttpTransport;
 
 #[derive(Debug, Args)]
@@ -71,10 +72,8 @@ pub(super) fn poll(args: &PollArgs) -> Exit {
         Shape::Json => json(&account, &outcome),
         Shape::Metrics => metrics(&edge, &provider, &account, &outcome),
     };
-    match print(&shown) {
-        Exit::Fine if outcome.is_err() => Exit::Failed,
-        exit => exit,
-    }
+    let printed = print(&shown);
+    if outcome.is_err() { Exit::Failed } else { printed }
 }
 
 fn find(loaded: Loaded, name: &str) -> Option<(ProviderConfig, Connection, Arc<AccountConfig>)> {
@@ -105,7 +104,7 @@ fn mask(origin: &Origin, provider: &ProviderConfig, connection: &Connection) -> 
     let secrets: Vec<_> =
         provider.settings.secrets().into_iter().filter_map(|(_, source)| reader.read(source).ok()).collect();
     let private = connection.accounts.iter().flat_map(|account| account.private());
-    Mask::new(secrets.iter().map(|secret| secret.expose()).chain(private))
+    Mask::new(secrets.iter().map(Secret::expose).chain(private))
 }
 
 fn figures(balance: &Balance) -> [(&'static str, Option<Amount>); 4] {

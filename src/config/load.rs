@@ -35,9 +35,21 @@ impl std::error::Error for Refused {}
 
 /// Reads the file and the secrets that it names, and connects; all or nothing.
 pub fn load(path: &Path, secrets: &SecretReader) -> Result<Loaded, Refused> {
+    let (name, text) = text_of(path)?;
+    load_text(&name, &text, secrets)
+}
+
+/// Reads and checks the file, without its secrets.
+pub fn parse_file(path: &Path) -> Result<Config, Refused> {
+    let (name, text) = text_of(path)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    Config::parse(text).map_err(|problems| Refused(problems.render(&name, text)))
+}
+
+fn text_of(path: &Path) -> Result<(String, String), Refused> {
     let name = path.display().to_string();
     let text = read(path).map_err(|why| Refused(format!("{name}: the configuration {why}")))?;
-    load_text(&name, &text, secrets)
+    Ok((name, text))
 }
 
 /// Reads a configuration that is at hand, and the secrets that it names, and connects; all or nothing. `name` is

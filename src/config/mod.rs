@@ -25,7 +25,7 @@ mod secret_reader;
 mod site;
 mod span;
 
-pub use load::{Loaded, Refused, load, load_text};
+pub use load::{Loaded, Refused, load, load_text, parse_file};
 pub use schema::schema;
 pub use secret_reader::{SecretReader, Stamp};
 

@@ -1,3 +1,5 @@
+//! Strict reading, and what its problems say and do not say.
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;

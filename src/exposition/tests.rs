@@ -1,3 +1,5 @@
+//! What a scrape holds, read back by the strict checker.
+
 use std::collections::HashSet;
 
 use proptest::prelude::*;

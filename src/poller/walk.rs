@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 use super::Edge;
-use super::gate::{Gate, Slot};
+use super::gate::Gate;
 use super::trace::Trace;
 use crate::account::Snapshot;
 use crate::config::AccountConfig;
@@ -55,60 +55,38 @@ impl Walk<'_> {
             let session = self.session(&mut left).await?;
             let mut replies = Vec::new();
             let mut taken = None;
+            let step = |at, replies: &[_]| {
+                let session = session.as_ref().map(|held| &*held.session);
+                self.provider.step(&Exchange { at, session, pinned: identity.as_deref(), replies })
+            };
             loop {
-                // a first step always sends, so its slot is waited for before it is made: the request is signed with
-                // the time at which it leaves
-                let slot = match replies.is_empty() {
-                    true => Some(self.gate.slot().await),
-                    false => None,
-                };
                 let now = self.edge.clock.now();
-                let exchange = Exchange {
-                    at: now.wall,
-                    session: session.as_ref().map(|held| &*held.session),
-                    pinned: identity.as_deref(),
-                    replies: &replies,
-                };
-                let request = match self.provider.step(&exchange)? {
-                    Step::Send(request) => request,
-                    Step::Done(reading) => return Ok(Snapshot { reading, taken: taken.unwrap_or(now) }),
-                    Step::SessionOver { renewal, failure } => {
-                        let Some(held) = session.as_ref().filter(|_| !renewed.contains(&renewal)) else {
-                            return Err(failure);
-                        };
-                        renewed.push(renewal);
-                        self.link.sessions.lock().await.over(held, renewal);
-                        continue 'session;
+                if let Some(taken) = taken {
+                    match step(now.wall, &replies)? {
+                        Step::Send(_) => {}
+                        Step::Done(reading) => return Ok(Snapshot { reading, taken }),
+                        Step::SessionOver { renewal, failure } => {
+                            let Some(held) = session.as_ref().filter(|_| !renewed.contains(&renewal)) else {
+                                return Err(failure);
+                            };
+                            renewed.push(renewal);
+                            self.link.sessions.lock().await.over(held, renewal);
+                            continue 'session;
+                        }
                     }
-                };
+                }
                 requests += 1;
                 if requests > MOST_REQUESTS {
-                    return Err(Failure::new(ErrorReason::Internal, "the adapter asks for request after request"));
+                    return Err(broken("asks for request after request"));
                 }
-                let (slot, request) = match slot {
-                    Some(slot) => (slot, request),
-                    None => self.later(&session, identity.as_deref(), &replies).await?,
+                let slot = self.gate.slot().await;
+                // only now is it known when the request leaves, and it may be signed with that time
+                let now = self.edge.clock.now();
+                let Step::Send(request) = step(now.wall, &replies)? else {
+                    return Err(broken("has no request to send where it must"));
                 };
                 taken.get_or_insert(now);
                 replies.push(slot.send(request, &mut left, self.trace).await?);
-            }
-        }
-    }
-
-    /// A slot for a further request, and the request as it reads at the time of that slot.
-    async fn later(
-        &self,
-        session: &Option<Held>,
-        pinned: Option<&str>,
-        replies: &[http::Response<bytes::Bytes>],
-    ) -> Result<(Slot<'_>, http::Request<bytes::Bytes>), Failure> {
-        let slot = self.gate.slot().await;
-        let at = self.edge.clock.now().wall;
-        let exchange = Exchange { at, session: session.as_ref().map(|held| &*held.session), pinned, replies };
-        match self.provider.step(&exchange)? {
-            Step::Send(request) => Ok((slot, request)),
-            Step::Done(_) | Step::SessionOver { .. } => {
-                Err(Failure::new(ErrorReason::Internal, "the adapter changed its mind about the next step"))
             }
         }
     }
@@ -162,4 +140,8 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+fn broken(adapter_does: &str) -> Failure {
+    Failure::new(ErrorReason::Internal, format!("the adapter {adapter_does}; this is a bug"))
 }

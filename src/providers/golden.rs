@@ -19,11 +19,15 @@ use http::{Request, Response};
 use jiff::Timestamp;
 
 use super::golden_case::{Case, Outcome, PROVIDERS, connect};
-use super::{ALL, Api, Connection, Exchange, Login, LoginExchange, LoginStep, Renewal, Session, Step, recorded};
+use super::{
+    ALL, Api, Connection, Exchange, Login, LoginExchange, LoginStep, Registered, Renewal, Session, Step, recorded,
+};
 use crate::account::Reading;
 use crate::failure::Failure;
 use crate::secret::Secret;
 
+/// The API that is there to be copied: it is not in the registry.
+const EXAMPLE: &str = "example";
 /// No poll takes more steps than this.
 const MOST_STEPS: usize = 16;
 /// Headers that the transport writes.
@@ -332,8 +336,17 @@ fn every_api_is_recorded_and_every_recording_has_its_api() {
             .collect();
         assert!(loose.is_empty(), "providers/{name}/ holds files of no case: {loose:?}");
     }
-    for folder in cases("") {
-        assert!(super::find(&folder).is_some(), "providers/{folder}/ belongs to no API");
+    for folder in cases("").iter().filter(|folder| *folder != EXAMPLE) {
+        assert!(super::find(folder).is_some(), "providers/{folder}/ belongs to no API");
+    }
+}
+
+#[test]
+fn the_example_of_the_guide_replays() {
+    let api = &Registered::<super::example::Example>::NEW;
+    assert!(!cases(EXAMPLE).is_empty());
+    for case in cases(EXAMPLE) {
+        assert_eq!(replay(api, &Folder::read(EXAMPLE, &case)), Ok(()), "{case}");
     }
 }
 

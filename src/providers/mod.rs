@@ -29,6 +29,8 @@ use crate::secret::{Secret, Secrets, Source};
 mod bridge;
 mod dialog;
 #[cfg(test)]
+mod example;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod golden_case;

@@ -256,7 +256,7 @@ mod tests {
             ("as OpenSSL writes it", pem.clone()),
             ("CRLF", pem.replace('\n', "\r\n")),
             ("no final newline", pem.trim_end().to_owned()),
-            ("indented", pem.lines().map(|line| format!("    {line}\n")).collect()),
+            ("indented", format!("    {}\n", pem.trim_end().replace('\n', "\n    "))),
             (
                 "bag attributes",
                 format!("Bag Attributes\n    friendlyName: key\nKey Attributes: <No Attributes>\n{pem}"),
