@@ -176,6 +176,7 @@ fn explain(error: &reqwest::Error) -> Failure {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "an enum of another crate, which may grow")]
 fn tls_trouble(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(why) => {

@@ -2,16 +2,16 @@
 
 /// A name, `::`, or one character of punctuation.
 #[derive(Clone, Debug)]
-pub struct Token {
-    pub line: usize,
-    pub text: String,
+pub(crate) struct Token {
+    pub(crate) line: usize,
+    pub(crate) text: String,
 }
 
 /// A path in full, such as `std::fs::read`; a group of a `use` is as many paths.
 #[derive(Debug)]
-pub struct UsedPath {
-    pub line: usize,
-    pub names: Vec<String>,
+pub(crate) struct UsedPath {
+    pub(crate) line: usize,
+    pub(crate) names: Vec<String>,
 }
 
 fn is_name(c: char) -> bool {
@@ -19,7 +19,7 @@ fn is_name(c: char) -> bool {
 }
 
 /// The code without comments, literals and lifetimes.
-pub fn tokens(text: &str) -> Vec<Token> {
+pub(crate) fn tokens(text: &str) -> Vec<Token> {
     let mut found = Vec::new();
     let mut line = 1;
     let mut rest = text;
@@ -106,7 +106,7 @@ fn closed_by(text: &str, quote: char) -> usize {
 }
 
 /// Leaves out what is compiled for tests only; returns the test modules that have files of their own, too.
-pub fn without_tests(tokens: Vec<Token>) -> (Vec<Token>, Vec<String>) {
+pub(crate) fn without_tests(tokens: Vec<Token>) -> (Vec<Token>, Vec<String>) {
     const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let (mut kept, mut modules) = (Vec::new(), Vec::new());
     let mut rest = &tokens[..];
@@ -145,7 +145,7 @@ fn item_end(tokens: &[Token]) -> usize {
 }
 
 /// Every path, and every single name as a path of its own.
-pub fn paths(tokens: &[Token]) -> Vec<UsedPath> {
+pub(crate) fn paths(tokens: &[Token]) -> Vec<UsedPath> {
     let mut found = Vec::new();
     let mut rest = tokens;
     while let Some(token) = rest.first() {
