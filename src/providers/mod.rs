@@ -26,6 +26,7 @@ use crate::failure::Failure;
 use crate::money::Currency;
 use crate::secret::{Secret, Secrets, Source};
 
+mod account_infos;
 mod bridge;
 mod dialog;
 #[cfg(test)]
