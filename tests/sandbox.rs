@@ -104,7 +104,7 @@ impl Bench {
     async fn log_in(&self, login: &dyn Login, renew: Option<&Session>) -> Session {
         let mut replies = Vec::new();
         loop {
-            match login.step(&LoginExchange { renew, replies: &replies }).unwrap() {
+            match login.step(&LoginExchange { at: Noon.now().wall, renew, replies: &replies }).unwrap() {
                 LoginStep::Send(request) => replies.push(self.send(request).await.unwrap()),
                 LoginStep::Done(session) => return session,
             }

@@ -16,14 +16,16 @@ pub mod catalogue;
 pub mod checker;
 mod format;
 mod samples;
+mod series;
 mod telemetry;
 mod writer;
 
 use catalogue::{METRICS, Metric, Samples, Subject};
 pub(crate) use format::quality;
 pub use format::{Escaping, Format, negotiate};
+use series::Labels;
 pub use telemetry::Telemetry;
-use writer::{Family, Labels, Writer};
+use writer::{Family, Writer};
 
 /// About as many bytes as the series of an account take.
 const ACCOUNT_BYTES: usize = 3_500;
@@ -70,7 +72,7 @@ pub fn render(view: &View, telemetry: &[proto::MetricFamily], now: Now, format: 
 
 fn gathered(metric: &'static Metric, value: Option<&proto::Metric>, labels: &Labels, family: &mut Family<'_>) {
     if let Some(value) = value {
-        family.series(labels, |series| samples::gathered(metric, value, series));
+        family.series(labels, |series| telemetry::gathered(metric, value, series));
     }
 }
 

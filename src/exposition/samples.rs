@@ -1,9 +1,6 @@
 //! From what is known to samples: one function for each metric of the catalogue.
 
-use prometheus::proto;
-
-use super::catalogue::{Kind, Metric};
-use super::writer::{Bound, Float, Labels, Seconds, Series};
+use super::series::{Labels, Seconds, Series};
 use crate::account::Balance;
 use crate::board::{AccountStatus, Flow, ProviderStatus};
 use crate::clock::Now;
@@ -184,25 +181,5 @@ pub(super) fn build(series: &mut Series<'_>) {
     match option_env!("BALANCE_EXPORTER_REVISION") {
         Some(revision) => series.put(&[version, ("revision", revision)], 1),
         None => series.put(&[version], 1),
-    }
-}
-
-/// What a registry gathered for `metric`, whose labels are in `series` already.
-pub(super) fn gathered(metric: &Metric, value: &proto::Metric, series: &mut Series<'_>) {
-    match metric.kind {
-        Kind::Gauge => series.put(&[], Float(value.get_gauge().get_value())),
-        Kind::Counter => series.put(&[], Float(value.get_counter().get_value())),
-        Kind::Histogram => {
-            let histogram = value.get_histogram();
-            for bucket in histogram.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite()) {
-                let bound = Bound(bucket.upper_bound()).to_string();
-                series.put_as("_bucket", &[("le", &bound)], bucket.cumulative_count());
-            }
-            series.put_as("_bucket", &[("le", "+Inf")], histogram.get_sample_count());
-            series.put_as("_sum", &[], Float(histogram.get_sample_sum()));
-            series.put_as("_count", &[], histogram.get_sample_count());
-        }
-        // a registry knows no such type
-        Kind::Info => {}
     }
 }

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::proto::MetricFamily;
+use prometheus::proto::{self, MetricFamily};
 use prometheus::{Error, Gauge, Histogram, HistogramOpts, HistogramVec, IntGauge, Registry};
+
+use super::catalogue::{Kind, Metric};
+use super::series::{Bound, Float, Series};
 
 /// From a round trip within a region to the longest timeout that makes sense, in seconds.
 const DURATIONS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0];
@@ -98,12 +101,32 @@ impl Telemetry {
     }
 }
 
+/// What a registry gathered for `metric`, whose labels are in `series` already.
+pub(super) fn gathered(metric: &Metric, value: &proto::Metric, series: &mut Series<'_>) {
+    match metric.kind {
+        Kind::Gauge => series.put(&[], Float(value.get_gauge().get_value())),
+        Kind::Counter => series.put(&[], Float(value.get_counter().get_value())),
+        Kind::Histogram => {
+            let histogram = value.get_histogram();
+            for bucket in histogram.get_bucket().iter().filter(|bucket| bucket.upper_bound().is_finite()) {
+                let bound = Bound(bucket.upper_bound()).to_string();
+                series.put_as("_bucket", &[("le", &bound)], bucket.cumulative_count());
+            }
+            series.put_as("_bucket", &[("le", "+Inf")], histogram.get_sample_count());
+            series.put_as("_sum", &[], Float(histogram.get_sample_sum()));
+            series.put_as("_count", &[], histogram.get_sample_count());
+        }
+        // a registry knows no such type
+        Kind::Info => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use prometheus::proto::MetricType;
 
     use super::*;
-    use crate::exposition::catalogue::{Kind, METRICS, Metric, Samples};
+    use crate::exposition::catalogue::{METRICS, Samples};
 
     #[test]
     fn the_registry_keeps_what_the_catalogue_says_it_keeps() {

@@ -112,18 +112,25 @@ impl Walk<'_> {
         };
         let mut replies = Vec::new();
         let mut asked = now.boot;
+        let step = |at, replies: &[_]| login.step(&LoginExchange { at, renew: renew.as_deref(), replies });
         let outcome = loop {
-            let exchange = LoginExchange { renew: renew.as_deref(), replies: &replies };
-            let request = match self.heard(login.step(&exchange)) {
-                Ok(LoginStep::Send(request)) if replies.len() < MOST_REQUESTS => request,
+            match self.heard(step(self.edge.clock.now().wall, &replies)) {
+                Ok(LoginStep::Send(_)) if replies.len() < MOST_REQUESTS => {}
                 Ok(LoginStep::Send(_)) => {
                     break Err(broken("asks for request after request"));
                 }
                 Ok(LoginStep::Done(session)) => break Ok(session),
                 Err(failure) => break Err(failure),
-            };
+            }
             let slot = self.gate.slot().await;
-            asked = self.edge.clock.now().boot;
+            // as above: only now is it known when the request leaves
+            let now = self.edge.clock.now();
+            let request = match step(now.wall, &replies) {
+                Ok(LoginStep::Send(request)) => request,
+                Ok(LoginStep::Done(_)) => break Err(broken("has no request to send where it must")),
+                Err(failure) => break Err(failure),
+            };
+            asked = now.boot;
             match slot.send(request, left, self.trace).await {
                 Ok(reply) => replies.push(reply),
                 Err(failure) => break Err(failure),

@@ -200,8 +200,13 @@ impl Tape<'_> {
         Err(format!("no end after {MOST_STEPS} steps"))
     }
 
-    fn log_in(&mut self, login: &dyn Login, renew: Option<&Session>) -> Result<Result<Session, Failure>, String> {
-        match self.play(|replies| login.step(&LoginExchange { renew, replies }).into())? {
+    fn log_in(
+        &mut self,
+        login: &dyn Login,
+        at: Timestamp,
+        renew: Option<&Session>,
+    ) -> Result<Result<Session, Failure>, String> {
+        match self.play(|replies| login.step(&LoginExchange { at, renew, replies }).into())? {
             Next::Done(session) => Ok(Ok(session)),
             Next::Failed(failure) => Ok(Err(failure)),
             Next::Send(_) | Next::Over(..) => Err("a login ended strangely".to_owned()),
@@ -225,7 +230,7 @@ impl Tape<'_> {
                 lifetime: Duration::from_secs(3600),
             });
         } else if let Some(login) = &connection.login {
-            match self.log_in(login.as_ref(), None)? {
+            match self.log_in(login.as_ref(), at, None)? {
                 Ok(session) => sessions.push(session),
                 Err(failure) => return Ok(Err(failure)),
             }
@@ -252,7 +257,7 @@ impl Tape<'_> {
                 Renewal::Refresh => session.as_ref(),
                 Renewal::LogIn => None,
             };
-            match self.log_in(login.as_ref(), renew)? {
+            match self.log_in(login.as_ref(), at, renew)? {
                 Ok(session) => sessions.push(session),
                 Err(failure) => return Ok(Err(failure)),
             }

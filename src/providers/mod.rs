@@ -26,6 +26,7 @@ use crate::failure::Failure;
 use crate::money::Currency;
 use crate::secret::{Secret, Secrets, Source};
 
+mod account_infos;
 mod bridge;
 mod dialog;
 #[cfg(test)]
@@ -186,6 +187,8 @@ pub struct Session {
 /// Everything a step of a login may depend on.
 #[derive(Clone, Copy, Debug)]
 pub struct LoginExchange<'a> {
+    /// The time of day at which the request will leave.
+    pub at: Timestamp,
     /// The session to refresh; `None` to log in anew.
     pub renew: Option<&'a Session>,
     /// The replies so far, in order.

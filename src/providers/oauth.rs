@@ -181,7 +181,7 @@ impl Login for OAuth {
         let attempts = self.attempts(exchange.renew);
         let next = attempts.get(exchange.replies.len());
         let Some(reply) = exchange.replies.last() else { return self.send(next) };
-        match token::session(reply) {
+        match token::session(reply, exchange.at) {
             Ok(mut session) => {
                 // a server may keep the refresh token as it is and not send it again
                 if let (None, Some(Attempt::Refresh(kept))) =
@@ -209,6 +209,7 @@ mod tests {
     use std::time::Duration;
 
     use http::Response;
+    use jiff::Timestamp;
 
     use super::*;
 
@@ -274,7 +275,8 @@ mod tests {
         for (sent, kept) in [("", "held"), (r#","refresh_token":"new""#, "new"), (r#","refresh_token":"""#, "held")] {
             let body = format!(r#"{{"access_token":"a","token_type":"Bearer","expires_in":60{sent}}}"#);
             for grant in GRANTS {
-                let exchange = LoginExchange { renew: Some(&held("held")), replies: &[reply(&body)] };
+                let exchange =
+                    LoginExchange { at: Timestamp::UNIX_EPOCH, renew: Some(&held("held")), replies: &[reply(&body)] };
                 let LoginStep::Done(session) = client(grant).step(&exchange).unwrap() else { panic!("not done") };
                 assert_eq!(session.refresh, Some(Secret::new(kept)), "{grant}{sent}");
                 assert_eq!(session.lifetime, Duration::from_secs(60));
@@ -286,7 +288,9 @@ mod tests {
     fn the_refresh_token_of_a_dead_session_is_not_kept() {
         let replies = [reply(r#"{"error":"invalid_grant"}"#), reply(r#"{"access_token":"a","token_type":"Bearer"}"#)];
         let login = client(GRANTS[0]);
-        let step = login.step(&LoginExchange { renew: Some(&held("dead")), replies: &replies }).unwrap();
+        let step = login
+            .step(&LoginExchange { at: Timestamp::UNIX_EPOCH, renew: Some(&held("dead")), replies: &replies })
+            .unwrap();
         assert!(matches!(step, LoginStep::Done(Session { refresh: None, .. })));
     }
 
@@ -294,7 +298,8 @@ mod tests {
     fn no_secret_is_in_the_address_of_a_request() {
         for grant in GRANTS {
             for renew in [None, Some(&held("held"))] {
-                let step = client(grant).step(&LoginExchange { renew, replies: &[] }).unwrap();
+                let step =
+                    client(grant).step(&LoginExchange { at: Timestamp::UNIX_EPOCH, renew, replies: &[] }).unwrap();
                 let LoginStep::Send(request) = step else { panic!("nothing sent") };
                 assert_eq!(request.uri(), "https://host.example/token");
                 assert!(request.headers().get(header::AUTHORIZATION).is_none_or(HeaderValue::is_sensitive));

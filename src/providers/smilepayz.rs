@@ -14,13 +14,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::account_infos::Block;
 use super::signature::{BalanceInquiry, SigningKey, smilepayz_time};
-use super::wire::{self, Object};
+use super::wire;
 use super::{Adapter, Environment, Exchange, Facts, Provider, Site, Step};
-use crate::account::{Balance, Reading, Wallet};
+use crate::account::{Reading, Wallet};
 use crate::document::Problem;
 use crate::failure::{ErrorReason, Failure, quoted};
-use crate::money::{Amount, Currency};
+use crate::money::Currency;
 use crate::secret::{Secret, Secrets, Source};
 
 /// The currencies that the vendor's pages list.
@@ -236,71 +237,15 @@ impl Pot {
             return Err(Failure::new(reason, detail).retry_after(wire::retry_after(reply.headers(), at)));
         }
         current(reply, at)?;
-        let infos = answer.account_infos.ok_or_else(|| schema("the reply says success, but has no accountInfos"))?;
-        let block = self.block(&infos)?;
+        let infos = answer
+            .account_infos
+            .ok_or_else(|| Failure::new(ErrorReason::Schema, "the reply says success, but has no accountInfos"))?;
+        let block = Block::asked_for(&self.balance_type, &infos)?;
         for echoed in [&answer.account_no, &block.account_no] {
             wire::same_identity("accountNo", Some(&self.account_no), echoed.as_deref())?;
         }
-        self.reading(&block)
-    }
-
-    /// The block of the balance that was asked for; some regions send one, others a list.
-    fn block(&self, infos: &RawValue) -> Result<Block, Failure> {
-        let blocks = if infos.get().starts_with('[') {
-            wire::part::<Vec<Object<Block>>>("accountInfos", infos)?
-        } else {
-            vec![wire::part("accountInfos", infos)?]
-        };
-        let alone = blocks.len() == 1;
-        let mut asked = blocks.into_iter().map(|Object(block)| block).filter(|block| match &block.balance_type {
-            Some(balance_type) => *balance_type == self.balance_type,
-            None => alone,
-        });
-        match (asked.next(), asked.next()) {
-            (Some(block), None) => Ok(block),
-            (None, _) => Err(mismatch("the reply does not have the balance that was asked for")),
-            (Some(_), Some(_)) => Err(mismatch("the reply has the balance that was asked for more than once")),
-        }
-    }
-
-    fn reading(&self, block: &Block) -> Result<Reading, Failure> {
-        let available = block.available_balance.as_deref().map(|raw| Figure::read("availableBalance", raw));
-        let available =
-            available.unwrap_or_else(|| Err(schema("the reply has no availableBalance, which is documented")))?;
-        let amount = block.amount.as_deref().map(|raw| Figure::read("amount", raw)).transpose()?;
-
-        let total = amount.as_ref().and_then(|amount| amount.currency.as_deref());
-        let currencies = [block.currency.as_deref(), available.currency.as_deref(), total];
-        for currency in currencies.into_iter().flatten() {
-            wire::same_currency(&self.currency, currency)?;
-        }
-        if currencies.iter().all(Option::is_none) {
-            return Err(mismatch("the reply does not say which currency its figures are in"));
-        }
-
-        let available = self.scaled("availableBalance", &available)?;
-        let amount = amount.map(|amount| self.scaled("amount", &amount)).transpose()?;
-        let frozen = match amount {
-            Some(amount) => {
-                let held = amount.checked_sub(available).filter(|held| !held.is_negative());
-                Some(held.ok_or_else(|| schema("the field availableBalance is more than the field amount"))?)
-            }
-            None => None,
-        };
-        Ok(Reading {
-            balances: vec![Balance {
-                amount,
-                available: Some(available),
-                frozen,
-                ..Balance::empty(self.wallet, self.currency.clone())
-            }],
-            info: Vec::new(),
-            identity: None,
-        })
-    }
-
-    fn scaled(&self, field: &str, figure: &Figure) -> Result<Amount, Failure> {
-        wire::amount(field, &figure.value).map(|amount| amount.shifted(self.places))
+        let balance = block.balance(self.wallet, &self.currency, self.places)?;
+        Ok(Reading { balances: vec![balance], info: Vec::new(), identity: None })
     }
 }
 
@@ -321,45 +266,6 @@ struct Answer {
     message: Option<String>,
     account_no: Option<String>,
     account_infos: Option<Box<RawValue>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Block {
-    account_no: Option<String>,
-    balance_type: Option<String>,
-    currency: Option<String>,
-    amount: Option<Box<RawValue>>,
-    available_balance: Option<Box<RawValue>>,
-}
-
-/// A figure, either with its currency or as a bare text.
-struct Figure {
-    currency: Option<String>,
-    value: String,
-}
-
-impl Figure {
-    fn read(field: &str, raw: &RawValue) -> Result<Self, Failure> {
-        #[derive(Deserialize)]
-        struct Money {
-            currency: String,
-            value: String,
-        }
-        if raw.get().starts_with('{') {
-            let Object(Money { currency, value }) = wire::part(field, raw)?;
-            return Ok(Self { currency: Some(currency), value });
-        }
-        Ok(Self { currency: None, value: wire::part(field, raw)? })
-    }
-}
-
-fn schema(detail: &str) -> Failure {
-    Failure::new(ErrorReason::Schema, detail)
-}
-
-fn mismatch(detail: &str) -> Failure {
-    Failure::new(ErrorReason::Mismatch, detail)
 }
 
 #[cfg(test)]

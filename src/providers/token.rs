@@ -46,17 +46,14 @@ const ERRORS: [&str; 6] = [
     "invalid_scope",
 ];
 
-/// A login is not told the time. A date in `Retry-After` counts beside the reply's own `Date`, else as past.
-const NO_CLOCK: Timestamp = Timestamp::MAX;
-
-/// The session that a reply brings.
-pub(super) fn session(reply: &Response<Bytes>) -> Result<Session, Refusal> {
-    let by_status = wire::success(reply, NO_CLOCK);
+/// The session that a reply brings, which is read at `at`.
+pub(super) fn session(reply: &Response<Bytes>, at: Timestamp) -> Result<Session, Refusal> {
+    let by_status = wire::success(reply, at);
     if reply.status().is_redirection() {
         by_status.clone()?;
     }
     if let Some(fault) = wso2::fault(reply) {
-        return Err(fault.failure(reply, NO_CLOCK).into());
+        return Err(fault.failure(reply, at).into());
     }
     if let Err(failure) = &by_status
         && matches!(failure.reason, ErrorReason::RateLimited | ErrorReason::Unavailable)
@@ -134,6 +131,23 @@ mod tests {
             assert_eq!(lifetime(Some(&raw)), Duration::from_secs(seconds), "{text}");
         }
         assert_eq!(lifetime(None), USUAL_LIFETIME);
+    }
+
+    #[test]
+    fn a_date_in_retry_after_is_taken_relative_to_the_reply_or_to_now() {
+        let at = "2026-11-21T12:00:00Z".parse().unwrap();
+        for (status, body) in [(503, ""), (429, ""), (429, r#"{"fault":{"code":900800,"message":"slow"}}"#)] {
+            for (date, seconds) in [(None, 45), (Some("Sat, 21 Nov 2026 12:00:15 GMT"), 30)] {
+                let mut reply = Response::builder().status(status).header("content-type", "application/json");
+                reply = reply.header("retry-after", "Sat, 21 Nov 2026 12:00:45 GMT");
+                if let Some(date) = date {
+                    reply = reply.header("date", date);
+                }
+                let reply = reply.body(Bytes::from_static(body.as_bytes())).unwrap();
+                let Err(Refusal { failure, .. }) = session(&reply, at) else { panic!("a session") };
+                assert_eq!(failure.retry_after, Some(Duration::from_secs(seconds)), "{status} {body} {date:?}");
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::drift::{Drift, seed_of};
 use crate::money::Amount;
 
 /// One account.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Account {
     pub(super) name: &'static str,
     pub(super) listing: Listing,
@@ -69,7 +69,7 @@ pub(super) struct Watch {
 }
 
 /// One pot of money.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Pot {
     pub(super) wallet: &'static str,
     pub(super) currency: &'static str,

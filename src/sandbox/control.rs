@@ -88,16 +88,27 @@ pub(super) fn answer(world: &mut World, call: &Call<'_>) -> Response<Bytes> {
 }
 
 fn apply(world: &mut World, api: Api, name: &str, change: Change) -> Result<(), &'static str> {
-    let account = world.accounts.iter_mut().find(|account| account.api() == api && account.name == name);
-    if account.is_none() && !(api == Api::Dialog && name == LOGIN) {
+    let index = world.accounts.iter().position(|account| account.api() == api && account.name == name);
+    if index.is_none() && !(api == Api::Dialog && name == LOGIN) {
         return Err("the provider has no such account");
     }
+    // changed is a copy, so that an order that is refused in part is refused as a whole
+    let mut account = index.and_then(|index| world.accounts.get(index)).cloned();
     let first = account.as_ref().and_then(|account| account.pots.first()).map(|pot| pot.wallet.to_owned());
     let mut balances: Vec<_> = change.balances.into_iter().collect();
     match change.available {
         Order::Leave => {}
         Order::Clear => balances.push((first.ok_or("a login has no balance")?, None)),
         Order::Set(text) => balances.push((first.ok_or("a login has no balance")?, Some(text))),
+    }
+    for (wallet, text) in balances {
+        let amount = match text {
+            Some(text) => Some(Amount::parse(&text).map_err(|_| "a balance is not a plain decimal number in quotes")?),
+            None => None,
+        };
+        if !account.as_mut().is_some_and(|account| account.set(&wallet, amount)) {
+            return Err("no such wallet, or more decimals than the account can have");
+        }
     }
     let place = (api, name.to_owned());
     match change.fault {
@@ -108,16 +119,8 @@ fn apply(world: &mut World, api: Api, name: &str, change: Change) -> Result<(), 
             world.faults.insert(place, fault);
         }
     }
-    for (wallet, text) in balances {
-        let amount = match text {
-            Some(text) => Some(Amount::parse(&text).map_err(|_| "a balance is not a plain decimal number in quotes")?),
-            None => None,
-        };
-        let set =
-            world.accounts.iter_mut().find(|account| account.name == name).map(|found| found.set(&wallet, amount));
-        if set != Some(true) {
-            return Err("no such wallet, or more decimals than the account can have");
-        }
+    if let Some((kept, account)) = index.and_then(|index| world.accounts.get_mut(index)).zip(account) {
+        *kept = account;
     }
     Ok(())
 }
@@ -248,6 +251,7 @@ mod tests {
     #[test]
     fn orders_that_make_no_sense_are_refused_and_change_nothing() {
         let mut trial = Trial::new();
+        trial.control("PUT", "/accounts/smilepayz/br-payout", r#"{"fault":"drop"}"#);
         let before = trial.control("GET", "", "");
         for (method, path, body) in [
             ("PUT", "/accounts/bridge/uae-settlement", r#"{"available":"1"}"#),
@@ -259,6 +263,14 @@ mod tests {
             ("PUT", "/accounts/bridge/gh-operations", r#"{"balance":"1"}"#),
             ("PUT", "/accounts/smilepayz/br-payout", r#"{"available":"1.234"}"#),
             ("PUT", "/accounts/dialog/token", r#"{"available":"1"}"#),
+            ("PUT", "/accounts/dialog/token", r#"{"fault":"hang","available":"1"}"#),
+            ("PUT", "/accounts/dialog/token", r#"{"fault":"hang","balances":{"main":"1"}}"#),
+            ("PUT", "/accounts/bridge/gh-operations", r#"{"fault":"hang","available":"1,5"}"#),
+            ("PUT", "/accounts/bridge/gh-operations", r#"{"fault":"hang","balances":{"main":"1"}}"#),
+            ("PUT", "/accounts/bridge/gh-operations", r#"{"fault":"no-such","available":"1"}"#),
+            ("PUT", "/accounts/bridge/gh-operations", r#"{"balances":{"collection":"1","payout":"1,5"}}"#),
+            ("PUT", "/accounts/bridge/gh-operations", r#"{"balances":{"collection":"1"},"available":"1,5"}"#),
+            ("PUT", "/accounts/smilepayz/br-payout", r#"{"fault":null,"available":"1.234"}"#),
             ("PUT", "/live", r#"{"live":"no"}"#),
             ("DELETE", "", ""),
             ("GET", "/nothing", ""),

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
 
-use super::FaultFormat;
 use super::account::{Figures, Listing, Tariff};
 use super::call::{Call, Granted, Refusal, Verdict, json, reply, with};
 use super::token::{Issued, Standing};
@@ -76,10 +75,10 @@ pub(super) fn balance(world: &mut World, call: &Call<'_>) -> Verdict {
     let path: Vec<_> = call.parts.uri.path().strip_prefix(BALANCE_PATHS).unwrap_or_default().split('/').collect();
     let (&Method::GET, [version, subscriber, "transactions", "amount", "balance"]) = (&call.parts.method, &path[..])
     else {
-        return Err(world.fault(StatusCode::NOT_FOUND, "900906", "balance: path or method"));
+        return Err(refusal(world, StatusCode::NOT_FOUND, "900906", "balance: path or method"));
     };
     if !VERSIONS.contains(version) {
-        return Err(world.fault(StatusCode::NOT_FOUND, "900906", "balance: version"));
+        return Err(refusal(world, StatusCode::NOT_FOUND, "900906", "balance: version"));
     }
     let standing = call
         .header(header::AUTHORIZATION)
@@ -88,15 +87,15 @@ pub(super) fn balance(world: &mut World, call: &Call<'_>) -> Verdict {
     match standing {
         Some(Standing::Good) => {}
         Some(Standing::Expired) => {
-            return Err(world.fault(StatusCode::UNAUTHORIZED, "900903", "balance: token expired"));
+            return Err(refusal(world, StatusCode::UNAUTHORIZED, "900903", "balance: token expired"));
         }
         Some(Standing::Replaced) => {
-            return Err(world.fault(StatusCode::UNAUTHORIZED, "900901", "balance: token replaced by a younger one"));
+            return Err(refusal(world, StatusCode::UNAUTHORIZED, "900901", "balance: token replaced by a younger one"));
         }
         Some(Standing::Unknown) => {
-            return Err(world.fault(StatusCode::UNAUTHORIZED, "900904", "balance: token unknown"));
+            return Err(refusal(world, StatusCode::UNAUTHORIZED, "900904", "balance: token unknown"));
         }
-        None => return Err(world.fault(StatusCode::UNAUTHORIZED, "900902", "balance: no bearer token")),
+        None => return Err(refusal(world, StatusCode::UNAUTHORIZED, "900902", "balance: no bearer token")),
     }
     if call.parts.uri.query().is_some() || !call.body.is_empty() {
         return Err(service_exception("balance: a query or a body"));
@@ -121,20 +120,19 @@ pub(super) fn balance(world: &mut World, call: &Call<'_>) -> Verdict {
 
 /// The answer over the limit: 503, as Dialog documents it, with the gateway's own code.
 pub(super) fn throttled(world: &mut World) -> Response<Bytes> {
-    *world.fault(StatusCode::SERVICE_UNAVAILABLE, "900800", "over the limit").reply
+    *refusal(world, StatusCode::SERVICE_UNAVAILABLE, "900800", "over the limit").reply
 }
 
-/// A fault of the gateway, in the form whose turn it is.
-pub(super) fn fault(status: StatusCode, code: &str, format: FaultFormat, odd: bool) -> Response<Bytes> {
+/// A refusal by the gateway, in the form whose turn it is.
+fn refusal(world: &mut World, status: StatusCode, code: &str, why: &'static str) -> Refusal {
+    Refusal::new(why, fault(status, code, world.takes_xml()))
+}
+
+fn fault(status: StatusCode, code: &str, xml: bool) -> Response<Bytes> {
     let message = match code {
         "900800" => "Too many requests in this period",
         "900906" => "There is no such resource",
         _ => "The token was not accepted",
-    };
-    let xml = match format {
-        FaultFormat::Json => false,
-        FaultFormat::Xml => true,
-        FaultFormat::Alternating => odd,
     };
     if !xml {
         return json(status, format!(r#"{{"fault":{{"code":"{code}","message":"{message}","description":""}}}}"#));
@@ -202,7 +200,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::sandbox::trial::{Trial, header, text};
-    use crate::sandbox::{Api, Settings};
+    use crate::sandbox::{Api, FaultFormat, Settings};
 
     // sandbox-consumer:sandbox-consumer-secret-7d1f
     const BASIC: &str = "Basic c2FuZGJveC1jb25zdW1lcjpzYW5kYm94LWNvbnN1bWVyLXNlY3JldC03ZDFm";

@@ -8,7 +8,6 @@ use http::{Response, StatusCode, header};
 use super::Api;
 use super::call::{Answer, json, with};
 use super::keys::Keys;
-use super::payby;
 use crate::providers::recorded;
 
 /// The longest that an answer is held back.
@@ -96,7 +95,7 @@ fn as_ours(api: Api, keys: &Keys, mut reply: Response<Bytes>) -> Response<Bytes>
         .get("sign")
         .and_then(|value| value.to_str().ok())
         .is_some_and(|signature| keys.signed_when_recorded(reply.body(), signature));
-    if api == Api::PayBy && good { payby::signed(keys, reply) } else { reply }
+    if api == Api::PayBy && good { keys.signed(reply) } else { reply }
 }
 
 #[cfg(test)]

@@ -7,11 +7,15 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::Response;
 use rsa::pkcs1v15::{Signature, SigningKey, VerifyingKey};
 use rsa::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding};
 use rsa::signature::{SignatureEncoding, Signer, Verifier};
 use rsa::{RsaPrivateKey, RsaPublicKey};
 use sha2::Sha256;
+
+use super::call::with;
 
 /// The public half of the key that stands in for PayBy's in the recorded exchanges.
 const RECORDING_KEY: &str = include_str!("../../tests/vectors/key.pub.pem");
@@ -52,6 +56,14 @@ impl Keys {
     /// True if a recorded reply was signed by the key of the recordings.
     pub(super) fn signed_when_recorded(&self, text: &[u8], signature: &str) -> bool {
         verifies(&self.recording, text, signature)
+    }
+
+    /// A reply of PayBy's, signed by the platform over its exact bytes.
+    pub(super) fn signed(&self, reply: Response<Bytes>) -> Response<Bytes> {
+        match self.platform.sign(reply.body()) {
+            Some(signature) => with(reply, "sign", &signature),
+            None => reply,
+        }
     }
 }
 

@@ -27,6 +27,7 @@ mod exporter;
 mod fault;
 mod keys;
 mod payby;
+mod router;
 mod server;
 mod smilepayz;
 mod throttle;
@@ -202,4 +203,45 @@ impl fmt::Debug for Sandbox {
 /// Whether control is allowed from there: from this machine only.
 fn may_control(peer: SocketAddr) -> bool {
     peer.ip().to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::path::Path;
+
+    /// Which files of this folder each of them uses, tests left out.
+    fn uses() -> BTreeMap<String, BTreeSet<String>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sandbox");
+        let texts: BTreeMap<_, _> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| {
+                (path.file_stem().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(path).unwrap())
+            })
+            .filter(|(name, _)| !["mod", "trial"].contains(&name.as_str()))
+            .collect();
+        let uses = |text: &str| {
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let paths = code.split("super::").skip(1).flat_map(|path| match path.strip_prefix('{') {
+                Some(group) => group.split('}').next().unwrap_or_default().split(',').map(str::trim).collect(),
+                None => vec![path],
+            });
+            let first = |path: &str| path.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned();
+            paths.map(first).filter(|name| texts.contains_key(name)).collect()
+        };
+        texts.iter().map(|(name, text)| (name.clone(), uses(text))).collect()
+    }
+
+    #[test]
+    fn no_file_uses_one_that_uses_it() {
+        let mut left = uses();
+        assert!(left["router"].is_superset(&["bridge", "payby", "world"].map(str::to_owned).into()), "{left:?}");
+        while !left.is_empty() {
+            let before = left.len();
+            let above: BTreeSet<_> = left.keys().cloned().collect();
+            left.retain(|_, uses| !uses.is_disjoint(&above));
+            assert!(left.len() < before, "these use each other: {left:?}");
+        }
+    }
 }

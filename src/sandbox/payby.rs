@@ -8,8 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::account::Listing;
-use super::call::{Call, Granted, Refusal, Verdict, json, with};
-use super::keys::Keys;
+use super::call::{Call, Granted, Refusal, Verdict, json};
 use super::world::World;
 use crate::money::Amount;
 
@@ -71,27 +70,19 @@ pub(super) fn answer(world: &mut World, call: &Call<'_>) -> Verdict {
         .position(|account| held(account.listing) && account.pots.first().is_some_and(|pot| pot.currency == currency));
     let Some(index) = found else {
         let reply = json(StatusCode::OK, head("FAIL", "78001", "CURRENCY_CODE_NOT_SUPPORTED", trace));
-        return Err(Refusal::new("currency", signed(&world.keys, reply)));
+        return Err(Refusal::new("currency", world.keys.signed(reply)));
     };
     let available = world.figures(index, call.now).first().and_then(|figures| figures.available);
     let body = format!(
         r#"{{"body":{{"balanceList":[{{"availableBalance":{{"amount":{},"currency":"{currency}"}}}}],"memberId":"{MEMBER_ID}"}},"head":{{"applyStatus":"SUCCESS","code":"0","msg":"SUCCESS","success":true,"traceCode":"{trace}"}}}}"#,
         available.unwrap_or(Amount::ZERO),
     );
-    Ok(Granted { account: Some(index), reply: signed(&world.keys, json(StatusCode::OK, body)) })
+    Ok(Granted { account: Some(index), reply: world.keys.signed(json(StatusCode::OK, body)) })
 }
 
 /// The answer over the limit: in band, unsigned.
 pub(super) fn throttled(world: &mut World) -> Response<Bytes> {
     json(StatusCode::OK, head("FAIL", "402", "RATE_LIMIT_REJECT", world.next_reference()))
-}
-
-/// The same reply, signed by the platform over its exact bytes.
-pub(super) fn signed(keys: &Keys, reply: Response<Bytes>) -> Response<Bytes> {
-    match keys.platform.sign(reply.body()) {
-        Some(signature) => with(reply, "sign", &signature),
-        None => reply,
-    }
 }
 
 fn head(status: &str, code: &str, msg: &str, trace: u64) -> String {

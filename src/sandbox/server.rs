@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use super::call::{Answer, Call, json};
 use super::fault::MOST_DELAY;
-use super::{Sandbox, control, may_control};
+use super::{Sandbox, control, may_control, router};
 
 /// Connections at a time; more wait.
 const MOST_CONNECTIONS: usize = 256;
@@ -96,7 +96,7 @@ async fn exchange(
     // the world is locked while it decides, never while it waits
     let answer = {
         let now = sandbox.clock.now();
-        sandbox.world().answer(&Call { parts: &parts, body: &body, now })
+        router::answer(&mut sandbox.world(), &Call { parts: &parts, body: &body, now })
     };
     match answer {
         Answer::Reply(reply) => Ok(reply.map(Full::new)),

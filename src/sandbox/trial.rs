@@ -8,7 +8,7 @@ use http::{Request, Response};
 use super::call::{Answer, Call};
 use super::keys::tests::KEYS;
 use super::world::World;
-use super::{Limits, Settings};
+use super::{Limits, Settings, router};
 use crate::clock::{BootTime, Now};
 
 /// A world at noon, without limits, whose balances stand still.
@@ -35,7 +35,7 @@ impl Trial {
 
     pub(super) fn answer(&mut self, request: Request<String>) -> Answer {
         let (parts, body) = request.into_parts();
-        self.world.answer(&Call { parts: &parts, body: body.as_bytes(), now: self.now })
+        router::answer(&mut self.world, &Call { parts: &parts, body: body.as_bytes(), now: self.now })
     }
 
     pub(super) fn send(&mut self, request: Request<String>) -> Response<Bytes> {

@@ -1,7 +1,7 @@
 //! Every metric there is, each declared once: what this table says is what is rendered, what HELP tells,
 //! what the reference prints and what the checker accepts.
 
-use super::writer::Series;
+use super::series::Series;
 use crate::board::{AccountStatus, ProviderStatus};
 use crate::clock::Now;
 

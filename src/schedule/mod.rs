@@ -1,4 +1,4 @@
-//! Whose turn it is, and how patient each failure makes us.
+//! Whose turn it is. How patient each failure makes us stands in `patience`.
 //!
 //! Every account has a rhythm of its own: the instants `phase + n * interval` of the boot clock, where the
 //! phase is a fixed hash of its name. So a fleet is spread evenly, and a restart keeps the rhythm. The first
@@ -13,22 +13,16 @@ use sha2::{Digest, Sha256};
 
 use crate::account::AccountId;
 use crate::clock::BootTime;
-use crate::failure::{ErrorReason, Failure};
+use crate::failure::Failure;
+
+mod patience;
+
+use patience::Streak;
 
 /// First polls of a fleet are spread over this span per account …
 const SPREAD_PER_ACCOUNT: Duration = Duration::from_millis(10);
 /// … but over no more than this.
 const MOST_SPREAD: Duration = Duration::from_secs(2);
-/// An early retry after fleeting trouble comes no sooner than this …
-const LEAST_EARLY_RETRY: Duration = Duration::from_secs(1);
-/// … and at most this much later.
-const EARLY_RETRY_SPREAD: Duration = Duration::from_secs(2);
-/// The longest that back-off alone keeps an account waiting.
-const MOST_BACKOFF: Duration = Duration::from_secs(15 * 60);
-/// So many refusals in a row, and the provider is left alone for a while: it may be about to lock us out.
-const REFUSALS_BEFORE_GUARD: u32 = 3;
-/// How long it is left alone at least.
-const LOCKOUT_GUARD: Duration = Duration::from_secs(5 * 60);
 
 /// What the schedule must know of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +58,7 @@ pub struct Schedule {
 struct Entry {
     plan: Plan,
     state: State,
-    failures_in_a_row: u32,
-    refusals_in_a_row: u32,
+    streak: Streak,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +87,7 @@ impl Schedule {
                     Some(serial) => State::Out { serial },
                     None => State::Waiting(now + phase(id, spread)),
                 };
-                self.insert(id.clone(), Entry { plan: *plan, state, failures_in_a_row: 0, refusals_in_a_row: 0 });
+                self.insert(id.clone(), Entry { plan: *plan, state, streak: Streak::default() });
                 continue;
             };
             if entry.plan == *plan {
@@ -102,7 +95,7 @@ impl Schedule {
             }
             entry.plan = *plan;
             if let State::Waiting(due) = entry.state
-                && entry.failures_in_a_row == 0
+                && entry.streak.is_over()
             {
                 let due = due.min(next_in_rhythm(id, plan.interval, now));
                 self.wait_until(id, due);
@@ -113,8 +106,7 @@ impl Schedule {
     /// Lets a waiting account have its next turn at once, its failures forgotten: it asks something new.
     pub fn expedite(&mut self, id: &AccountId, now: BootTime) {
         if let Some(entry) = self.entries.get_mut(id) {
-            entry.failures_in_a_row = 0;
-            entry.refusals_in_a_row = 0;
+            entry.streak = Streak::default();
             if let State::Waiting(_) = entry.state {
                 self.wait_until(id, now);
             }
@@ -161,19 +153,15 @@ impl Schedule {
             return None;
         }
         let entry = self.entries.get_mut(&turn.id)?;
+        let regular = next_in_rhythm(&turn.id, entry.plan.interval, now);
         let due = match outcome {
             Ok(()) => {
-                entry.failures_in_a_row = 0;
-                entry.refusals_in_a_row = 0;
-                next_in_rhythm(&turn.id, entry.plan.interval, now)
+                entry.streak = Streak::default();
+                regular
             }
             Err(failure) => {
-                entry.failures_in_a_row = entry.failures_in_a_row.saturating_add(1);
-                entry.refusals_in_a_row = match patience(failure.reason) {
-                    Patience::Guarded => entry.refusals_in_a_row.saturating_add(1),
-                    Patience::BackOff | Patience::AsAsked => 0,
-                };
-                entry.due_after(&turn.id, failure, now, jitter)
+                entry.streak.add(failure.reason);
+                entry.streak.due(failure, entry.plan, regular, now, jitter)
             }
         };
         self.wait_until(&turn.id, due);
@@ -195,62 +183,6 @@ impl Schedule {
             entry.state = State::Waiting(due);
             self.waiting.insert((due, id.clone()));
         }
-    }
-}
-
-/// How we take a failure.
-enum Patience {
-    /// Wait longer each time, below staleness.
-    BackOff,
-    /// The same, but after some in a row leave the provider alone: another try can do harm and no good.
-    Guarded,
-    /// As long as the provider asked; the limiter holds everyone else back meanwhile.
-    AsAsked,
-}
-
-const fn patience(reason: ErrorReason) -> Patience {
-    match reason {
-        ErrorReason::Dns => Patience::BackOff,
-        ErrorReason::Connect => Patience::BackOff,
-        ErrorReason::Tls => Patience::BackOff,
-        ErrorReason::Timeout => Patience::BackOff,
-        ErrorReason::Auth => Patience::Guarded,
-        ErrorReason::RateLimited => Patience::AsAsked,
-        ErrorReason::Redirect => Patience::Guarded,
-        ErrorReason::Rejected => Patience::Guarded,
-        ErrorReason::Unavailable => Patience::BackOff,
-        ErrorReason::Malformed => Patience::BackOff,
-        ErrorReason::Schema => Patience::BackOff,
-        ErrorReason::Mismatch => Patience::BackOff,
-        ErrorReason::Integrity => Patience::BackOff,
-        ErrorReason::Clock => Patience::BackOff,
-        ErrorReason::Internal => Patience::BackOff,
-    }
-}
-
-impl Entry {
-    fn due_after(&self, id: &AccountId, failure: &Failure, now: BootTime, jitter: f64) -> BootTime {
-        let regular = next_in_rhythm(id, self.plan.interval, now);
-        if failure.fleeting && self.failures_in_a_row == 1 && failure.retry_after.is_none() {
-            let early = LEAST_EARLY_RETRY + EARLY_RETRY_SPREAD.mul_f64(jitter);
-            return regular.min(now + early);
-        }
-        let wait = match patience(failure.reason) {
-            Patience::BackOff => self.backoff(jitter),
-            Patience::Guarded if self.refusals_in_a_row >= REFUSALS_BEFORE_GUARD => {
-                LOCKOUT_GUARD.mul_f64(1.0 + jitter / 5.0)
-            }
-            Patience::Guarded => self.backoff(jitter),
-            Patience::AsAsked => Duration::ZERO,
-        };
-        regular.max(now + wait.max(failure.retry_after.unwrap_or_default()))
-    }
-
-    /// Capped exponential back-off with full jitter.
-    fn backoff(&self, jitter: f64) -> Duration {
-        let most = MOST_BACKOFF.min(self.plan.stale_after / 2);
-        let doublings = self.failures_in_a_row.saturating_sub(1).min(16);
-        self.plan.interval.saturating_mul(1 << doublings).min(most).mul_f64(jitter)
     }
 }
 
@@ -276,28 +208,23 @@ fn phase(id: &AccountId, span: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
-    const PLAN: Plan = Plan { interval: Duration::from_secs(60), stale_after: Duration::from_secs(300) };
+    pub(super) const PLAN: Plan = Plan { interval: Duration::from_secs(60), stale_after: Duration::from_secs(300) };
 
-    fn id(account: &str) -> AccountId {
+    pub(super) fn id(account: &str) -> AccountId {
         AccountId { provider: "p".into(), account: account.into() }
     }
 
-    fn at(millis: u64) -> BootTime {
+    pub(super) fn at(millis: u64) -> BootTime {
         BootTime::from_boot(Duration::from_millis(millis))
     }
 
-    fn plans(accounts: &[&str], plan: Plan) -> BTreeMap<AccountId, Plan> {
+    pub(super) fn plans(accounts: &[&str], plan: Plan) -> BTreeMap<AccountId, Plan> {
         accounts.iter().map(|account| (id(account), plan)).collect()
     }
 
-    fn fail(reason: ErrorReason) -> Failure {
-        Failure::new(reason, "x")
-    }
-
     /// One account that had its first turn at 1,000 s.
-    fn one() -> (Schedule, Turn) {
+    pub(super) fn one() -> (Schedule, Turn) {
         let mut schedule = Schedule::default();
         schedule.replace(&plans(&["a"], PLAN), at(1_000_000));
         let turn = schedule.take_due(at(1_000_020)).unwrap();
@@ -354,59 +281,6 @@ mod tests {
     }
 
     #[test]
-    fn fleeting_trouble_is_retried_once_and_early() {
-        let (mut schedule, turn) = one();
-        let now = at(1_001_000);
-        let retry = schedule.finished(turn, Err(&fail(ErrorReason::Connect)), now, 0.5).unwrap();
-        assert_eq!(retry.since(now), Duration::from_secs(2));
-        let turn = schedule.take_due(retry).unwrap();
-        let next = schedule.finished(turn, Err(&fail(ErrorReason::Connect)), retry, 0.0).unwrap();
-        assert_eq!(next, next_in_rhythm(&id("a"), PLAN.interval, retry), "the second time it waits for its rhythm");
-    }
-
-    #[test]
-    fn backoff_grows_and_stays_below_staleness() {
-        let (mut schedule, mut turn) = one();
-        let mut now = at(1_001_000);
-        for (nth, least, most) in [(1, 0, 60), (2, 59, 120), (3, 149, 150), (4, 149, 150), (50, 149, 150)] {
-            schedule.entries.get_mut(&turn.id).unwrap().failures_in_a_row = nth - 1;
-            let due = schedule.finished(turn, Err(&fail(ErrorReason::Unavailable)), now, 0.999_999).unwrap();
-            let wait = due.since(now);
-            assert!(wait >= Duration::from_secs(least) && wait <= Duration::from_secs(most), "{nth}: {wait:?}");
-            now = due;
-            turn = schedule.take_due(now).unwrap();
-        }
-    }
-
-    #[test]
-    fn repeated_refusals_slow_down_to_five_minutes() {
-        for reason in [ErrorReason::Auth, ErrorReason::Rejected, ErrorReason::Redirect] {
-            let (mut schedule, mut turn) = one();
-            let mut now = at(1_001_000);
-            for nth in 1..=6 {
-                let due = schedule.finished(turn, Err(&fail(reason)), now, 0.3).unwrap();
-                let wait = due.since(now);
-                assert_eq!(wait >= LOCKOUT_GUARD, nth >= 3, "{reason} {nth}: {wait:?}");
-                assert!(wait <= LOCKOUT_GUARD + LOCKOUT_GUARD / 5);
-                now = due;
-                turn = schedule.take_due(now).unwrap();
-            }
-            let due = schedule.finished(turn, Ok(()), now, 0.3).unwrap();
-            assert!(due.since(now) <= PLAN.interval, "one good poll ends the guard");
-        }
-    }
-
-    #[test]
-    fn a_wish_of_the_provider_is_honoured() {
-        for reason in [ErrorReason::RateLimited, ErrorReason::Unavailable] {
-            let (mut schedule, turn) = one();
-            let failure = fail(reason).retry_after(Some(Duration::from_secs(1_000)));
-            let due = schedule.finished(turn, Err(&failure), at(1_001_000), 0.5).unwrap();
-            assert_eq!(due, at(2_001_000));
-        }
-    }
-
-    #[test]
     fn an_account_that_leaves_and_returns_during_its_turn_gets_no_second_one() {
         let (mut schedule, turn) = one();
         schedule.replace(&BTreeMap::new(), at(1_001_000));
@@ -438,28 +312,5 @@ mod tests {
         assert!(schedule.due(&id("c")).unwrap() < at(1_000_330), "a new account is polled at once");
         schedule.expedite(&id("a"), at(1_000_400));
         assert_eq!(schedule.due(&id("a")), Some(at(1_000_400)));
-    }
-
-    proptest! {
-        #[test]
-        fn patience_is_bounded(
-            reason in 0_usize..15,
-            failures in 0_u32..1_000_000,
-            interval in 5_u64..86_400,
-            slack in 1_u64..100_000,
-            hint in proptest::option::of(0_u64..=3_600),
-            jitter in 0.0_f64..1.0,
-        ) {
-            let plan = Plan { interval: Duration::from_secs(interval), stale_after: Duration::from_secs(interval + slack) };
-            let mut schedule = Schedule::default();
-            schedule.replace(&plans(&["a"], plan), at(0));
-            let turn = schedule.take_due(at(10)).unwrap();
-            let entry = schedule.entries.get_mut(&turn.id).unwrap();
-            (entry.failures_in_a_row, entry.refusals_in_a_row) = (failures, failures);
-            let failure = fail(ErrorReason::ALL[reason]).retry_after(hint.map(Duration::from_secs));
-            let wait = schedule.finished(turn, Err(&failure), at(1_000), jitter).unwrap().since(at(1_000));
-            prop_assert!(wait <= plan.interval.max(Duration::from_secs(3_600)));
-            prop_assert!(wait >= Duration::from_secs(hint.unwrap_or(0)));
-        }
     }
 }
