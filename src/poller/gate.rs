@@ -104,17 +104,19 @@ impl Gate {
         }
     }
 
-    /// The provider asked to slow down: nobody goes for as long as it said, or for longer each time.
+    /// The provider asked to slow down: nobody goes for as long as it said, or for longer each time. What is said
+    /// during a pause answers requests from before it, and is no new time.
     pub(super) fn throttled(&self, retry_after: Option<Duration>) {
-        let in_a_row = {
-            let mut in_a_row = self.throttles_in_a_row.lock().unwrap_or_else(PoisonError::into_inner);
-            *in_a_row = in_a_row.saturating_add(1);
-            *in_a_row
-        };
-        let own = LEAST_PAUSE.saturating_mul(1 << (in_a_row - 1).min(10)).min(MOST_PAUSE);
         let now = self.edge.clock.now();
+        let mut limiter = self.limiter();
+        let mut in_a_row = self.throttles_in_a_row.lock().unwrap_or_else(PoisonError::into_inner);
+        if *in_a_row == 0 || limiter.paused_until(now.boot).is_none() {
+            *in_a_row = in_a_row.saturating_add(1);
+        }
+        let own = LEAST_PAUSE.saturating_mul(1 << (*in_a_row - 1).min(10)).min(MOST_PAUSE);
         let until = now.boot + retry_after.unwrap_or(own);
-        self.limiter().pause(until);
+        limiter.pause(until);
+        drop((in_a_row, limiter));
         self.edge.board.update_provider(&self.provider, |status| status.throttled += 1);
         tracing::warn!(
             provider = %self.provider,

@@ -12,6 +12,8 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
 mod gate;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod walk;
 
@@ -205,9 +207,11 @@ impl Poller {
             self.edge.telemetry.forget_provider(name);
         }
         (self.targets, self.links) = (targets, links);
-        // a provider that left keeps its gate until what was sent through it counts no more
+        // a provider that left keeps its gate until nobody is on the way to it and what was sent through it counts
+        // no more
         let links = &self.links;
-        self.gates.retain(|name, gate| links.contains_key(name) || !gate.is_idle(now.boot));
+        self.gates
+            .retain(|name, gate| links.contains_key(name) || Arc::strong_count(gate) > 1 || !gate.is_idle(now.boot));
         for id in self.targets.keys() {
             self.show_next(id, self.schedule.due(id), now);
         }
@@ -242,10 +246,14 @@ impl Poller {
         let Some(Poll { turn, config }) = self.under_way.remove(&id) else { return };
         let now = self.edge.clock.now();
         let before = self.edge.board.account(&config.id);
-        let next = self.schedule.finished(turn, outcome.as_ref().map(|_| ()), now.boot, self.random.f64());
-        log_change(&config, before.as_deref(), &outcome);
-        self.edge.board.file(&config, outcome, now);
-        self.show_next(&config.id, next, now);
+        self.schedule.finished(turn, outcome.as_ref().map(|_| ()), now.boot, self.random.f64());
+        if self.edge.board.file(&config, outcome.clone(), now) {
+            log_change(&config, before.as_deref(), &outcome);
+        } else {
+            // if the account is still there, it has asked for something else since
+            self.schedule.expedite(&config.id, now.boot);
+        }
+        self.show_next(&config.id, self.schedule.due(&config.id), now);
     }
 
     fn show_next(&self, id: &AccountId, due: Option<BootTime>, now: Now) {

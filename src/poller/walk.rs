@@ -38,12 +38,21 @@ impl Walk<'_> {
     /// Polls the account once.
     pub(super) async fn poll(&self) -> Result<Snapshot, Failure> {
         let outcome = self.steps().await;
-        match &outcome {
-            Ok(_) => self.gate.served(),
-            Err(failure) if failure.reason == ErrorReason::RateLimited => self.gate.throttled(failure.retry_after),
-            Err(_) => {}
+        if outcome.is_ok() {
+            self.gate.served();
         }
         outcome
+    }
+
+    /// What an adapter makes of a reply. If the provider asked to slow down, this is where it is heard: once per
+    /// reply, and not again from those who are merely told of it.
+    fn heard<T>(&self, step: Result<T, Failure>) -> Result<T, Failure> {
+        if let Err(failure) = &step
+            && failure.reason == ErrorReason::RateLimited
+        {
+            self.gate.throttled(failure.retry_after);
+        }
+        step
     }
 
     async fn steps(&self) -> Result<Snapshot, Failure> {
@@ -62,7 +71,7 @@ impl Walk<'_> {
             loop {
                 let now = self.edge.clock.now();
                 if let Some(taken) = taken {
-                    match step(now.wall, &replies)? {
+                    match self.heard(step(now.wall, &replies))? {
                         Step::Send(_) => {}
                         Step::Done(reading) => return Ok(Snapshot { reading, taken }),
                         Step::SessionOver { renewal, failure } => {
@@ -105,13 +114,10 @@ impl Walk<'_> {
         let mut asked = now.boot;
         let outcome = loop {
             let exchange = LoginExchange { renew: renew.as_deref(), replies: &replies };
-            let request = match login.step(&exchange) {
+            let request = match self.heard(login.step(&exchange)) {
                 Ok(LoginStep::Send(request)) if replies.len() < MOST_REQUESTS => request,
                 Ok(LoginStep::Send(_)) => {
-                    break Err(Failure::new(
-                        ErrorReason::Internal,
-                        "the adapter's login asks for request after request",
-                    ));
+                    break Err(broken("asks for request after request"));
                 }
                 Ok(LoginStep::Done(session)) => break Ok(session),
                 Err(failure) => break Err(failure),

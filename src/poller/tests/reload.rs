@@ -1,0 +1,122 @@
+//! What a reload keeps and what it does not.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn what_stays_the_same_is_not_disturbed() {
+    let stage = Stage::new();
+    let entry = |accounts: &[&str]| Entry { login: true, rate: (6, 60), interval: 3600, ..Entry::new("p", accounts) };
+    let handle = stage.play(&[entry(&["a", "b"])]).await;
+    sleep(secs(10)).await;
+    let (before, sent) = (stage.account("p", "a"), stage.sent().len());
+    let left = |stage: &Stage| stage.provider("p").limiter.lock().unwrap().remaining(stage.edge.clock.now().boot);
+    assert_eq!((left(&stage), stage.provider("p").requests), (vec![3], 3));
+    handle.configure(fleet(&[entry(&["a", "b", "c"])])).await;
+    sleep(secs(5)).await;
+    // the new one is polled; the session, the counters, the readings and what was sent are still known
+    assert_eq!(stage.paths()[sent..], ["/c"]);
+    assert_eq!((left(&stage), stage.provider("p").requests), (vec![2], 4));
+    let after = stage.account("p", "a");
+    assert_eq!((after.polls, &after.snapshot, after.next_poll), (1, &before.snapshot, before.next_poll));
+    assert!(after.snapshot.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_asks_for_something_else_forgets_and_is_polled_at_once() {
+    let stage = Stage::new();
+    let asking = |asks| Entry { interval: 3600, accounts: vec![("a".to_owned(), asks)], ..Entry::new("p", &[]) };
+    let handle = stage.play(&[asking(1)]).await;
+    sleep(secs(5)).await;
+    assert!(stage.account("p", "a").snapshot.is_some());
+    stage.script("/a", [reply(5, "balance 8"), reply(1, "balance 9")]);
+    handle.configure(fleet(&[asking(2)])).await;
+    assert!(stage.account("p", "a").snapshot.is_none());
+    settle().await;
+    // another change while that question is on its way: the answer to it is nobody's, and the new one is asked
+    handle.configure(fleet(&[asking(3)])).await;
+    sleep(secs(5)).await;
+    assert_eq!(stage.account("p", "a").snapshot, None);
+    sleep(secs(5)).await;
+    let status = stage.account("p", "a");
+    assert_eq!(
+        status.fresh(&stage.edge.clock.now()).unwrap().reading.balances[0].spendable().unwrap().to_string(),
+        "9"
+    );
+    assert_eq!((stage.count("/a"), status.polls), (3, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_credentials_log_in_anew() {
+    let stage = Stage::new();
+    let named = |name| Entry { login: true, ..Entry::new(name, &["a"]) };
+    let handle = stage.play(&[named("p")]).await;
+    sleep(secs(5)).await;
+    handle.configure(fleet(&[named("p")])).await;
+    sleep(secs(100)).await;
+    assert_eq!(stage.count("/login"), 1);
+    // the user is named after the entry
+    handle.configure(fleet(&[named("q")])).await;
+    sleep(secs(5)).await;
+    assert_eq!(stage.count("/login"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_leaves_and_comes_back_is_asked_no_more_than_before() {
+    let stage = Stage::new();
+    let entry = || Entry { rate: (1, 60), ..Entry::new("p", &["a"]) };
+    let handle = stage.play(&[entry()]).await;
+    sleep(secs(5)).await;
+    handle.configure(fleet(&[])).await;
+    assert!(stage.edge.board.view().accounts.is_empty());
+    sleep(secs(5)).await;
+    handle.configure(fleet(&[entry()])).await;
+    sleep(secs(100)).await;
+    assert_eq!(stage.seconds("/a")[..2], [0, 61]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_is_kept_until_nothing_counts_and_nobody_has_it() {
+    let stage = Stage::new();
+    let entry = || Entry { rate: (1, 60), ..Entry::new("p", &["a"]) };
+    let mut poller = Poller::new(stage.edge.clone(), 1);
+    poller.configure(fleet(&[entry()]));
+    sleep(secs(1)).await;
+    poller.begin_due();
+    // the poll has not been to the gate yet
+    poller.configure(Vec::new());
+    assert_eq!(poller.gates.len(), 1);
+    while let Some(ended) = poller.tasks.join_next_with_id().await {
+        poller.end(ended);
+    }
+    sleep(secs(50)).await;
+    poller.configure(Vec::new());
+    assert_eq!(poller.gates.len(), 1);
+    sleep(secs(20)).await;
+    poller.configure(Vec::new());
+    assert_eq!(poller.gates.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_leaves_during_its_poll_leaves_no_trace() {
+    let stage = Stage::new();
+    stage.always("/a", reply(5, "balance 1"));
+    let handle = stage.play(&[Entry::new("p", &["a", "b"])]).await;
+    sleep(secs(1)).await;
+    handle.configure(fleet(&[Entry::new("p", &["b"])])).await;
+    sleep(secs(200)).await;
+    assert_eq!(stage.count("/a"), 1);
+    assert_eq!(stage.edge.board.view().accounts.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_limit_holds_at_once() {
+    let stage = Stage::new();
+    let entry = |requests, interval| Entry { rate: (requests, 100), interval, ..Entry::new("p", &["a", "b", "c"]) };
+    let handle = stage.play(&[entry(3, 100)]).await;
+    sleep(secs(5)).await;
+    handle.configure(fleet(&[entry(1, 300)])).await;
+    sleep(secs(500)).await;
+    handle.stop(secs(0)).await;
+    let later: Vec<_> = stage.sent()[3..].iter().map(|sent| sent.at).collect();
+    assert!(later[0] > secs(101) && later.windows(2).all(|two| two[1].checked_sub(two[0]).unwrap() > secs(101)));
+}

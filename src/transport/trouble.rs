@@ -1,0 +1,118 @@
+//! One reason and one sentence for whatever the library reports.
+//!
+//! Its own text is left out everywhere: it can hold the URL.
+
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
+use humantime::format_duration;
+use rustls::CertificateError;
+
+use super::phase::{self, Phase};
+use super::resolver::NotResolved;
+use crate::failure::{ErrorReason, Failure};
+
+/// The request did not end within its deadline.
+pub(super) fn late(deadline: Duration) -> Failure {
+    out_of_time(&format!("no complete answer within {}", format_duration(deadline)))
+}
+
+/// A phase that runs out of time carries its own name.
+fn out_of_time(what: &str) -> Failure {
+    match phase::current() {
+        Phase::Resolve => Failure::new(ErrorReason::Dns, format!("{what}: the provider's name was not resolved")),
+        Phase::Connect => Failure::new(ErrorReason::Connect, format!("{what}: the connection was not established")),
+        Phase::Handshake => Failure::new(ErrorReason::Tls, format!("{what}: the TLS handshake did not finish")),
+        Phase::Exchange | Phase::Body => Failure::new(ErrorReason::Timeout, what),
+    }
+}
+
+/// What the library reports of a request that it gave up.
+pub(super) fn explained(error: &reqwest::Error, connect_timeout: Duration) -> Failure {
+    if let Some(tls) = cause::<rustls::Error>(error) {
+        return Failure::new(ErrorReason::Tls, format!("TLS with the provider failed: {}", tls_trouble(tls)));
+    }
+    if cause::<NotResolved>(error).is_some() {
+        return Failure::new(ErrorReason::Dns, "the provider's host name has no address");
+    }
+    let io = cause::<io::Error>(error).map(io::Error::kind);
+    match phase::current() {
+        Phase::Resolve | Phase::Connect | Phase::Handshake if error.is_timeout() => {
+            out_of_time(&format!("gave up after {}", format_duration(connect_timeout)))
+        }
+        Phase::Resolve => Failure::new(ErrorReason::Dns, "the provider's host name could not be resolved"),
+        Phase::Connect => {
+            let why = io.map_or_else(|| "refused".to_owned(), |kind| kind.to_string());
+            Failure::new(ErrorReason::Connect, format!("cannot connect to the provider: {why}"))
+        }
+        Phase::Handshake => {
+            let why = io.map_or_else(|| "not TLS".to_owned(), |kind| kind.to_string());
+            Failure::new(ErrorReason::Tls, format!("no TLS session with the provider: {why}"))
+        }
+        Phase::Exchange | Phase::Body if error.is_timeout() => {
+            Failure::new(ErrorReason::Timeout, "the connection went dead")
+        }
+        Phase::Exchange => match io {
+            Some(io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe) => {
+                Failure::new(ErrorReason::Connect, "the provider reset the connection")
+            }
+            _ => malformed("the provider's answer is not complete, valid HTTP"),
+        },
+        Phase::Body => malformed("the body of the provider's answer breaks off or is not valid HTTP"),
+    }
+}
+
+/// The answer is not what HTTP or we allow.
+pub(super) fn malformed(what: impl Into<String>) -> Failure {
+    Failure::new(ErrorReason::Malformed, what)
+}
+
+/// What rustls found, in our words: its own hold names that the peer chose.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library may add more")]
+fn tls_trouble(error: &rustls::Error) -> &'static str {
+    match error {
+        rustls::Error::InvalidCertificate(why) => certificate_trouble(why),
+        rustls::Error::AlertReceived(_) => "the provider refused the handshake",
+        rustls::Error::PeerIncompatible(_) => "no protocol version or cipher suite in common",
+        rustls::Error::InvalidMessage(_) => "the answer is not TLS",
+        _ => "protocol error",
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library may add more")]
+fn certificate_trouble(why: &CertificateError) -> &'static str {
+    match why {
+        CertificateError::UnknownIssuer => "no trusted authority vouches for its certificate",
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            "its certificate has expired, or the local clock is wrong"
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet, or the local clock is wrong"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is for another name"
+        }
+        CertificateError::Revoked => "its certificate was revoked",
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "its certificate is not for servers"
+        }
+        _ => "its certificate is not valid",
+    }
+}
+
+fn cause<E: StdError + 'static>(error: &reqwest::Error) -> Option<&E> {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        // an `io::Error` hides what it wraps from `source`
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(found) = wrapped.and_then(|inner| inner.downcast_ref::<E>()) {
+            return Some(found);
+        }
+        next = wrapped.map_or_else(|| error.source(), |inner| Some(inner as &(dyn StdError + 'static)));
+    }
+    None
+}
