@@ -1,6 +1,6 @@
 //! The configuration: as written (`raw`) on one side, checked on the other; only the checked travels.
 //!
-//! [`Config::parse`] is pure, a text in and a value or every problem out. [`load`] stands at the edge: it
+//! [`Config::parse`] is pure, a text in and a value or every problem out. [`load()`] stands at the edge: it
 //! reads the file and the secrets and connects. What is wrong is told by file, line, column and path,
 //! and never by showing a value, since any value may be a secret in the wrong place.
 
