@@ -115,8 +115,8 @@ impl App {
         };
         let (poller, polling) = Poller::new(Arc::new(edge), seed()).start();
         let mut polling = tokio::spawn(polling);
-        let live = Live::new(loaded, &self.origin.secrets());
-        poller.configure(live.fleet()).await;
+        let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
+        poller.configure(fleet).await;
         telemetry.config_reloaded(true, self.clock.now().wall);
 
         let (asked, mut reloads) = mpsc::channel(1);
@@ -187,28 +187,22 @@ impl web::Reloader for ReloadByChannel {
     }
 }
 
-/// A configuration in force: each provider entry with its connection and the stamps of its secrets.
-struct Live(Vec<LiveProvider>);
-
+/// A provider entry in force, and the stamps of its secrets as they were taken in.
 struct LiveProvider {
     config: Arc<ProviderConfig>,
-    connection: crate::providers::Connection,
     stamps: Vec<Option<Stamp>>,
 }
 
-impl Live {
-    fn new(loaded: Loaded, secrets: &SecretReader) -> Self {
-        let providers = loaded.config.providers.into_iter().zip(loaded.connections);
-        let alive = |(config, connection): (ProviderConfig, _)| {
-            let stamps = stamps(&config, secrets);
-            LiveProvider { config: Arc::new(config), connection, stamps }
-        };
-        Self(providers.map(alive).collect())
-    }
-
-    fn fleet(&self) -> Fleet {
-        self.0.iter().map(|provider| (provider.config.clone(), provider.connection.clone())).collect()
-    }
+/// What the app keeps of a configuration, and what it hands to the poller.
+fn taken_apart(loaded: Loaded, secrets: &SecretReader) -> (Vec<LiveProvider>, Fleet) {
+    let providers = loaded.config.providers.into_iter().zip(loaded.connections);
+    providers
+        .map(|(config, connection)| {
+            let config = Arc::new(config);
+            let live = LiveProvider { config: config.clone(), stamps: stamps(&config, secrets) };
+            (live, (config, connection))
+        })
+        .unzip()
 }
 
 fn stamps(config: &ProviderConfig, secrets: &SecretReader) -> Vec<Option<Stamp>> {
@@ -218,7 +212,7 @@ fn stamps(config: &ProviderConfig, secrets: &SecretReader) -> Vec<Option<Stamp>>
 /// Keeps the poller on the configuration that is in force.
 struct Keeper {
     origin: Origin,
-    live: Live,
+    live: Vec<LiveProvider>,
     poller: Handle,
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
@@ -232,8 +226,9 @@ impl Keeper {
         let now = self.clock.now().wall;
         let refused = match loaded {
             Ok(Ok(loaded)) => {
-                self.live = Live::new(loaded, &self.origin.secrets());
-                self.poller.configure(self.live.fleet()).await;
+                let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
+                self.live = live;
+                self.poller.configure(fleet).await;
                 self.telemetry.config_reloaded(true, now);
                 tracing::info!("the configuration was read again and is in force");
                 return Ok(());
@@ -251,32 +246,25 @@ impl Keeper {
     /// Takes in secrets whose files have changed. A provider whose new secrets are unusable keeps the old ones.
     async fn take_new_secrets(&mut self) {
         let secrets = self.origin.secrets();
-        let mut changed = false;
-        for provider in &mut self.live.0 {
-            let stamps = stamps(&provider.config, &secrets);
-            if stamps == provider.stamps {
+        for provider in &mut self.live {
+            let LiveProvider { config, stamps: known } = provider;
+            let stamps = stamps(config, &secrets);
+            if stamps == *known {
                 continue;
             }
-            provider.stamps = stamps;
-            match provider.config.connect(&secrets) {
+            *known = stamps;
+            let name = &config.name;
+            match config.connect(&secrets) {
                 Ok(connection) => {
-                    tracing::info!(provider = %provider.config.name, "the secrets of {} have changed and are in use", provider.config.name);
-                    provider.connection = connection;
-                    changed = true;
+                    self.poller.reconnect(name.clone(), connection).await;
+                    tracing::info!(provider = %name, "the secrets of {name} have changed and are in use");
                 }
                 Err(problems) => {
                     let why = problems.first().map(|problem| format!("{}: {}", problem.path, problem.message));
-                    tracing::error!(
-                        provider = %provider.config.name,
-                        "the secrets of {} have changed but cannot be used, the old ones stay: {}",
-                        provider.config.name,
-                        why.unwrap_or_default()
-                    );
+                    let why = why.unwrap_or_default();
+                    tracing::error!(provider = %name, "the secrets of {name} have changed but cannot be used, the old ones stay: {why}");
                 }
             }
-        }
-        if changed {
-            self.poller.configure(self.live.fleet()).await;
         }
     }
 }

@@ -59,6 +59,7 @@ pub struct Handle(mpsc::Sender<Command>);
 
 enum Command {
     Configure(Fleet, oneshot::Sender<()>),
+    Reconnect(Arc<str>, Connection),
     Stop(Duration, oneshot::Sender<()>),
 }
 
@@ -70,6 +71,13 @@ impl Handle {
         if self.0.send(Command::Configure(fleet, done)).await.is_ok() {
             let _ = is_done.await;
         }
+    }
+
+    /// Polls the accounts of one provider entry with other secrets from now on. Those that are failing are polled at
+    /// once.
+    pub async fn reconnect(&self, provider: Arc<str>, connection: Connection) {
+        // a poller that has stopped needs no secrets
+        let _ = self.0.send(Command::Reconnect(provider, connection)).await;
     }
 
     /// Begins no more polls and waits for those under way, at most for this long.
@@ -157,6 +165,7 @@ impl Poller {
                             // whoever asked may have gone
                             let _ = done.send(());
                         }
+                        Some(Command::Reconnect(provider, connection)) => self.reconnect(&provider, connection),
                         Some(Command::Stop(patience, done)) => {
                             self.drain(patience).await;
                             let _ = done.send(());
@@ -213,6 +222,22 @@ impl Poller {
         self.gates
             .retain(|name, gate| links.contains_key(name) || Arc::strong_count(gate) > 1 || !gate.is_idle(now.boot));
         for id in self.targets.keys() {
+            self.show_next(id, self.schedule.due(id), now);
+        }
+    }
+
+    /// The login state goes as well: a refusal of the old secrets says nothing about the new ones.
+    fn reconnect(&mut self, name: &str, connection: Connection) {
+        let now = self.edge.clock.now();
+        let Some((provider, link)) = self.links.get_mut(name) else { return };
+        *link = Arc::new(Link { login: connection.login, sessions: Arc::default() });
+        for (config, adapter) in provider.accounts.iter().zip(connection.accounts) {
+            let Some(target) = self.targets.get_mut(&config.id) else { continue };
+            let (config, gate) = (config.clone(), target.gate.clone());
+            *target = Arc::new(Target { config, adapter, link: link.clone(), gate });
+            self.schedule.retry(&target.config.id, now.boot);
+        }
+        for id in self.targets.keys().filter(|id| &*id.provider == name) {
             self.show_next(id, self.schedule.due(id), now);
         }
     }

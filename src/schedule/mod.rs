@@ -113,6 +113,13 @@ impl Schedule {
         }
     }
 
+    /// The same for an account only if it is failing: what it failed for may be over.
+    pub fn retry(&mut self, id: &AccountId, now: BootTime) {
+        if self.entries.get(id).is_some_and(|entry| !entry.streak.is_over()) {
+            self.expedite(id, now);
+        }
+    }
+
     /// The turn that has been due the longest, if any is due.
     pub fn take_due(&mut self, now: BootTime) -> Option<Turn> {
         let (due, id) = self.waiting.first().filter(|(due, _)| *due <= now)?.clone();

@@ -120,3 +120,26 @@ async fn another_limit_holds_at_once() {
     let later: Vec<_> = stage.sent()[3..].iter().map(|sent| sent.at).collect();
     assert!(later[0] > secs(101) && later.windows(2).all(|two| two[1].checked_sub(two[0]).unwrap() > secs(101)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn new_secrets_end_the_wait_of_those_who_fail_and_of_the_login() {
+    let stage = Stage::new();
+    let entry = || Entry { login: true, interval: 3600, ..Entry::new("p", &["a"]) };
+    stage.script("/login", [reply(1, "refused"), reply(1, "refused"), reply(1, "token")]);
+    let handle = stage.play(&[entry()]).await;
+    sleep(secs(5)).await;
+    assert_eq!((stage.count("/login"), stage.count("/a")), (1, 0));
+    let (_, connection) = fleet(&[entry()]).remove(0);
+    handle.reconnect("p".into(), connection).await;
+    sleep(secs(5)).await;
+    assert_eq!(stage.count("/login"), 2, "the refusal of the old secrets holds no one back");
+    let (_, connection) = fleet(&[entry()]).remove(0);
+    handle.reconnect("p".into(), connection).await;
+    sleep(secs(5)).await;
+    assert!(stage.account("p", "a").poll_success);
+    let polls = stage.account("p", "a").polls;
+    let (_, connection) = fleet(&[entry()]).remove(0);
+    handle.reconnect("p".into(), connection).await;
+    sleep(secs(5)).await;
+    assert_eq!(stage.account("p", "a").polls, polls, "nobody who is well is disturbed");
+}
