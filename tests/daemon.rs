@@ -16,6 +16,7 @@ use balance_exporter::clock::SystemClock;
 use balance_exporter::exposition::Format;
 use balance_exporter::exposition::checker::{Exposition, check_accounts};
 use balance_exporter::sandbox::{Sandbox, Settings};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -146,14 +147,13 @@ impl Exporter {
         format!("http://{}{path}", self.address)
     }
 
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
-        assert!(status.success());
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Stops it as a service manager does; its exit status and the rest of its log.
     fn stop(mut self) -> (ExitStatus, Vec<String>) {
-        self.signal("TERM");
+        self.signal(Signal::TERM);
         let status = self.child.wait().unwrap();
         (status, self.log.iter().collect())
     }
@@ -239,7 +239,7 @@ fn a_reload_is_all_or_nothing() {
     assert!(polls(&stage) >= polls_before, "the accounts and their counters are still there");
 
     fs::write(stage.config(), good.replace("team: treasury", "team: vault")).unwrap();
-    exporter.signal("HUP");
+    exporter.signal(Signal::HUP);
     stage.until("the reload", |stage| successful(stage).as_deref() == Some("1"));
     let metrics = stage.scrape(&exporter);
     assert!(metrics.value("balance_fresh", &[("account", "uae-settlement"), ("team", "vault")]) == Some("1"));
