@@ -175,6 +175,12 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// The same for a text that may echo what is nobody's business: each of `hidden` is masked first.
+pub fn quoted_without<'a>(text: &str, hidden: impl IntoIterator<Item = &'a str>) -> String {
+    let hidden = hidden.into_iter().filter(|hidden| !hidden.is_empty());
+    quoted(&hidden.fold(text.to_owned(), |text, hidden| text.replace(hidden, "***")))
+}
+
 /// The longest piece of a provider's text that is shown.
 const MOST_QUOTED: usize = 64;
 
@@ -232,5 +238,6 @@ mod tests {
         assert_eq!(quoted("a\nlevel=error \u{1b}[31m\"x\""), "\"a?level=error ?[31m?x?\"");
         assert_eq!(quoted(&"x".repeat(100)).len(), 64 + 2 + 3);
         assert_eq!(quoted("درهم"), "\"????\"");
+        assert_eq!(quoted_without("no account 9988 for s3cret", ["9988", "s3cret", ""]), "\"no account *** for ***\"");
     }
 }

@@ -322,7 +322,10 @@ fn check_says_what_will_be_polled() {
     fs::remove_file(stage.directory.path().join("bridge.password")).unwrap();
     let elsewhere = stage.run(&["check"]);
     assert_eq!(elsewhere.status.code(), Some(0), "a configuration can be checked where its secrets are not");
-    assert!(String::from_utf8(elsewhere.stdout).unwrap().contains("The exporter will not start"));
+    assert!(String::from_utf8(elsewhere.stdout).unwrap().contains("the exporter will not start"));
+    fs::write(stage.directory.path().join("bridge.password"), "").unwrap();
+    assert_eq!(stage.run(&["check"]).status.code(), Some(2), "a secret that is here must be usable");
+    fs::remove_file(stage.directory.path().join("bridge.password")).unwrap();
     let refused = stage.run(&["check", "--require-secrets"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8(refused.stderr).unwrap().contains("providers[2].password"));

@@ -31,6 +31,16 @@ const MOST_SHOWN: usize = 4_000;
 pub(super) struct Mask(Vec<String>);
 
 impl Mask {
+    /// Masks what authenticated these requests as well, wherever it is echoed.
+    pub(super) fn and_credentials_of(self, trace: &[Traced]) -> Self {
+        let values = trace.iter().filter_map(|traced| traced.request.headers().get(http::header::AUTHORIZATION));
+        let credentials = values.filter_map(|value| value.to_str().ok()?.split_once(' ').map(|(_, sent)| sent));
+        let mut both = Self::new(credentials);
+        both.0.extend(self.0);
+        both.0.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        both
+    }
+
     /// Masks these texts, and the forms that they take in a URL or a form.
     pub(super) fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut hidden: Vec<String> = Vec::new();
@@ -172,7 +182,9 @@ mod tests {
                 r#"{"access_token": "canary\"three", "refresh_token":"canary4","memberId":"canary5","expires_in":3600,"note":"canary/one"}"#,
             ))
             .unwrap();
-        let shown = Mask::new(["canary/one", "94771234567"]).show(&[traced(request, reply)]);
+        let said = [traced(request, reply)];
+        let shown = Mask::new(["canary/one", "94771234567"]).and_credentials_of(&said).show(&said);
+        assert!(!shown.contains("Y2FuYXJ5"), "{shown}");
         assert!(!shown.to_ascii_lowercase().contains("canary"), "{shown}");
         assert!(!shown.contains("94771234567"), "{shown}");
         for kept in ["partner-id: 200000018128", "grant_type=password", "\"expires_in\":3600", "HTTP status 200"] {

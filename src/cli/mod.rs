@@ -37,8 +37,8 @@ enum Command {
     Run(RunArgs),
     /// Read the configuration and its secrets, and say what will be polled, how often, and at which share of each limit
     ///
-    /// It looks at each secret and shows none. A secret that is not there is reported and is no failure, so that a
-    /// configuration can be checked where its secrets are not; with --require-secrets it is one. Exit status: 0 if
+    /// It looks at each secret and shows none. A secret that is not there at all is reported and is no failure, so that
+    /// a configuration can be checked where its secrets are not; with --require-secrets it is one. Exit status: 0 if
     /// nothing is wrong, 2 if something is.
     Check(check::CheckArgs),
     /// Poll one account once and show its balances

@@ -66,7 +66,8 @@ pub(super) fn poll(args: &PollArgs) -> Exit {
     let trace = Trace::default();
     let outcome = runtime.block_on(poll_once(edge.clone(), &provider, connection, &account, &trace));
     runtime.shutdown_background();
-    let mut shown = mask.map(|mask| mask.show(&trace.take())).unwrap_or_default();
+    let said = trace.take();
+    let mut shown = mask.map(|mask| mask.and_credentials_of(&said).show(&said)).unwrap_or_default();
     shown += &match args.format {
         Shape::Table => table(&account, &outcome),
         Shape::Json => json(&account, &outcome),

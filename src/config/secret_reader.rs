@@ -84,6 +84,15 @@ impl SecretReader {
         }
     }
 
+    /// True if there is no such file, variable or credential at all; one that is there but unusable is not absent.
+    pub fn is_absent(&self, source: &Source) -> bool {
+        match (self.path(source), source) {
+            (Some(path), _) => std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound),
+            (None, Source::Env(name)) => self.variable(name).is_none(),
+            (None, Source::File(_) | Source::Credential(_)) => true,
+        }
+    }
+
     /// What tells whether the file of a secret has changed; `None` if it has no file, or none that can be seen.
     pub fn stamp(&self, source: &Source) -> Option<Stamp> {
         let metadata = std::fs::metadata(self.path(source)?).ok()?;

@@ -8,6 +8,7 @@ use std::fmt::{self, Write as _};
 
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor};
 
+use super::tree::nesting;
 use super::{Part, Problem, Spot, is_plain};
 
 /// Everything that is wrong with one document.
@@ -79,6 +80,9 @@ struct Places {
 
 impl Places {
     fn of(text: &str) -> Self {
+        if nesting(text).is_err() {
+            return Self { root: Place::default(), tokens: BTreeMap::new() };
+        }
         let mut here = None;
         let deserializer = serde_yaml::Deserializer::from_str(text);
         // a text that is no document has no places, only the one that the parser's error tells

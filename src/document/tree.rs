@@ -29,7 +29,8 @@ pub(super) fn build(text: &str) -> Result<(Value, Vec<Problem>), Problem> {
     Ok((value, state.problems))
 }
 
-fn nesting(text: &str) -> Result<(), Problem> {
+/// Refuses what the parser would take minutes for.
+pub(super) fn nesting(text: &str) -> Result<(), Problem> {
     for (number, line) in text.lines().enumerate() {
         let mut open = 0_usize;
         for (column, byte) in line.bytes().enumerate() {

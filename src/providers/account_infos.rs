@@ -46,10 +46,10 @@ impl Block {
         let available = self.available_balance.as_deref().map(|raw| Figure::read("availableBalance", raw));
         let available =
             available.unwrap_or_else(|| Err(schema("the reply has no availableBalance, which is documented")))?;
-        let amount = self.amount.as_deref().map(|raw| Figure::read("amount", raw)).transpose()?;
+        let amount = self.amount.as_deref().map(|raw| Figure::read("amount", raw));
+        let amount = amount.unwrap_or_else(|| Err(schema("the reply has no amount, which is documented")))?;
 
-        let total = amount.as_ref().and_then(|amount| amount.currency.as_deref());
-        let currencies = [self.currency.as_deref(), available.currency.as_deref(), total];
+        let currencies = [self.currency.as_deref(), available.currency.as_deref(), amount.currency.as_deref()];
         for said in currencies.into_iter().flatten() {
             wire::same_currency(currency, said)?;
         }
@@ -58,15 +58,15 @@ impl Block {
         }
 
         let available = available.scaled("availableBalance", places)?;
-        let amount = amount.map(|amount| amount.scaled("amount", places)).transpose()?;
-        let frozen = match amount {
-            Some(amount) => {
-                let held = amount.checked_sub(available).filter(|held| !held.is_negative());
-                Some(held.ok_or_else(|| schema("the field availableBalance is more than the field amount"))?)
-            }
-            None => None,
-        };
-        Ok(Balance { amount, available: Some(available), frozen, ..Balance::empty(wallet, currency.clone()) })
+        let amount = amount.scaled("amount", places)?;
+        let held = amount.checked_sub(available).filter(|held| !held.is_negative());
+        let held = held.ok_or_else(|| schema("the field availableBalance is more than the field amount"))?;
+        Ok(Balance {
+            amount: Some(amount),
+            available: Some(available),
+            frozen: Some(held),
+            ..Balance::empty(wallet, currency.clone())
+        })
     }
 }
 

@@ -235,13 +235,14 @@ impl Line {
         let Object(info) =
             body.account_info.ok_or_else(|| Failure::new(ErrorReason::Schema, "the reply has no accountInfo"))?;
         if let Subscriber::Plain(asked) = subscriber {
-            wire::same_identity("endUserId", Some(asked), body.end_user_id.as_deref().map(bare))?;
+            let echoed = body.end_user_id.as_deref().map(bare);
+            wire::same_identity("endUserId", Some(asked), Some(echoed.unwrap_or_default()))?;
         }
-        let inactive = info.status.as_ref().is_some_and(|status| !status.eq_ignore_ascii_case("active"));
+        let inactive = info.status.as_ref().is_none_or(|status| !status.eq_ignore_ascii_case("active"));
         if inactive && !self.accept_inactive {
             return Err(Failure::new(
                 ErrorReason::Mismatch,
-                "the number is not active; set `accept_inactive` to see its balance all the same",
+                "the reply does not say that the number is active; with `accept_inactive` its balance is shown all the same",
             ));
         }
         let amount = wire::number("balance", &info.balance)?;

@@ -162,7 +162,9 @@ impl Member {
             }
         };
         let head = envelope.head.0;
-        if !signed && !may_be_unsigned(&head.code) {
+        // whoever cannot verify our signature may not be able to sign either, and a failure is no number
+        let about_us = head.apply_status == "ERROR" && head.code != "0";
+        if !signed && !about_us && !may_be_unsigned(&head.code) {
             return Err(unsigned());
         }
         if !head.says_success()? {
@@ -287,7 +289,10 @@ impl Head {
             let known = CODES.iter().find(|(code, _)| *code == self.code);
             (known.map_or(ErrorReason::Rejected, |(_, reason)| *reason), "the provider refused the inquiry")
         };
-        Failure::new(reason, format!("{what} with code {}: {}", wire::code(&self.code), quoted(msg)))
+        // its messages are words like INVALID_PARAMETER; anything else may repeat what the request said
+        let word = msg.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        let msg = quoted(if word { msg } else { "(not shown)" });
+        Failure::new(reason, format!("{what} with code {}: {msg}", wire::code(&self.code)))
     }
 }
 

@@ -20,7 +20,7 @@ use super::wire;
 use super::{Adapter, Environment, Exchange, Facts, Provider, Site, Step};
 use crate::account::{Reading, Wallet};
 use crate::document::Problem;
-use crate::failure::{ErrorReason, Failure, quoted};
+use crate::failure::{ErrorReason, Failure, quoted_without};
 use crate::money::Currency;
 use crate::secret::{Secret, Secrets, Source};
 
@@ -232,8 +232,11 @@ impl Pot {
         if answer.code != "00" {
             let known = CODES.iter().find(|(code, _)| *code == answer.code);
             let reason = known.map_or(ErrorReason::Rejected, |(_, reason)| *reason);
-            let message = quoted(answer.message.as_deref().unwrap_or_default());
-            let detail = format!("the provider refused the inquiry with code {}: {message}", wire::code(&answer.code));
+            // both are the provider's words, which may repeat what the request said
+            let hidden = || [self.account_no.as_str(), self.merchant.secret.expose()];
+            let code = if hidden().contains(&answer.code.as_str()) { "(not a code)" } else { wire::code(&answer.code) };
+            let message = quoted_without(answer.message.as_deref().unwrap_or_default(), hidden());
+            let detail = format!("the provider refused the inquiry with code {code}: {message}");
             return Err(Failure::new(reason, detail).retry_after(wire::retry_after(reply.headers(), at)));
         }
         current(reply, at)?;

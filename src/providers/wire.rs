@@ -54,13 +54,15 @@ pub(super) fn built(request: Result<Request<Bytes>, http::Error>) -> Result<Requ
     request.map_err(|_| Failure::new(ErrorReason::Internal, "could not build the request"))
 }
 
-/// Passes a reply with status 200, else says what HTTP alone makes of it.
+/// Passes a reply with status 200 that is no web page, else says what HTTP alone makes of it.
 ///
 /// An adapter whose provider puts a code into error bodies looks at that first.
 pub(super) fn success(reply: &Response<Bytes>, at: Timestamp) -> Result<(), Failure> {
     let status = reply.status();
     if status == StatusCode::OK {
-        return Ok(());
+        let page =
+            reply.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+        return if page { Err(Failure::new(ErrorReason::Malformed, "the reply is a web page")) } else { Ok(()) };
     }
     let wait = retry_after(reply.headers(), at);
     let reason = match status.as_u16() {

@@ -7,13 +7,14 @@
 //! The driver asks two questions: [`Schedule::take_due`] and [`Schedule::next_wakeup`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use crate::account::AccountId;
 use crate::clock::BootTime;
-use crate::failure::Failure;
+use crate::failure::{ErrorReason, Failure};
 
 mod patience;
 
@@ -51,6 +52,8 @@ pub struct Schedule {
     waiting: BTreeSet<(BootTime, AccountId)>,
     /// Accounts that left while their turn was out.
     leaving: BTreeMap<AccountId, u64>,
+    /// Refused credentials in a row, by provider: its accounts share them, and it counts their tries together.
+    refused: BTreeMap<Arc<str>, u32>,
     next_serial: u64,
 }
 
@@ -105,6 +108,7 @@ impl Schedule {
 
     /// Lets a waiting account have its next turn at once, its failures forgotten: it asks something new.
     pub fn expedite(&mut self, id: &AccountId, now: BootTime) {
+        self.refused.remove(&id.provider);
         if let Some(entry) = self.entries.get_mut(id) {
             entry.streak = Streak::default();
             if let State::Waiting(_) = entry.state {
@@ -164,11 +168,14 @@ impl Schedule {
         let due = match outcome {
             Ok(()) => {
                 entry.streak = Streak::default();
+                self.refused.remove(&turn.id.provider);
                 regular
             }
             Err(failure) => {
+                let refused = self.refused.entry(turn.id.provider.clone()).or_default();
+                *refused = refused.saturating_add(u32::from(failure.reason == ErrorReason::Auth));
                 entry.streak.add(failure.reason);
-                entry.streak.due(failure, entry.plan, regular, now, jitter)
+                entry.streak.due(failure, *refused, entry.plan, regular, now, jitter)
             }
         };
         self.wait_until(&turn.id, due);

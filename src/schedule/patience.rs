@@ -40,18 +40,27 @@ impl Streak {
     }
 
     /// When the account is due again after `failure`, the last one. In its rhythm that would be at `regular`.
+    /// `of_the_provider` is how often in a row the provider has refused credentials, over all its accounts.
     ///
     /// `jitter` is a random number in `[0, 1)`.
-    pub(super) fn due(&self, failure: &Failure, plan: Plan, regular: BootTime, now: BootTime, jitter: f64) -> BootTime {
+    pub(super) fn due(
+        &self,
+        failure: &Failure,
+        of_the_provider: u32,
+        plan: Plan,
+        regular: BootTime,
+        now: BootTime,
+        jitter: f64,
+    ) -> BootTime {
         if failure.fleeting && self.failures_in_a_row == 1 && failure.retry_after.is_none() {
             let early = LEAST_EARLY_RETRY + EARLY_RETRY_SPREAD.mul_f64(jitter);
             return regular.min(now + early);
         }
+        let shared = if failure.reason == ErrorReason::Auth { of_the_provider } else { 0 };
+        let refusals = self.refusals_in_a_row.max(shared);
         let wait = match patience(failure.reason) {
             Patience::BackOff => self.backoff(plan, jitter),
-            Patience::Guarded if self.refusals_in_a_row >= REFUSALS_BEFORE_GUARD => {
-                LOCKOUT_GUARD.mul_f64(1.0 + jitter / 5.0)
-            }
+            Patience::Guarded if refusals >= REFUSALS_BEFORE_GUARD => LOCKOUT_GUARD.mul_f64(1.0 + jitter / 5.0),
             Patience::Guarded => self.backoff(plan, jitter),
             Patience::AsAsked => Duration::ZERO,
         };
@@ -149,6 +158,27 @@ mod tests {
             let due = schedule.finished(turn, Ok(()), now, 0.3).unwrap();
             assert!(due.since(now) <= PLAN.interval, "one good poll ends the guard");
         }
+    }
+
+    #[test]
+    fn a_refusal_counts_for_all_accounts_of_the_provider() {
+        let mut schedule = Schedule::default();
+        schedule.replace(&plans(&["a", "b", "c", "d"], PLAN), at(1_000_000));
+        let now = at(1_000_100);
+        let refused = fail(ErrorReason::Auth);
+        let mut waits = Vec::new();
+        while let Some(turn) = schedule.take_due(now) {
+            waits.push(schedule.finished(turn, Err(&refused), now, 0.3).unwrap().since(now) >= LOCKOUT_GUARD);
+        }
+        assert_eq!(waits, [false, false, true, true], "the third refusal is the third, whoever heard it");
+        schedule.refused.clear();
+        let mut waits = Vec::new();
+        let later = now + LOCKOUT_GUARD * 2;
+        while let Some(turn) = schedule.take_due(later) {
+            let outcome = if waits.len() == 1 { Ok(()) } else { Err(&refused) };
+            waits.push(schedule.finished(turn, outcome, later, 0.3).unwrap().since(later) >= LOCKOUT_GUARD);
+        }
+        assert_eq!(waits, [false; 4], "one good poll shows that the credentials are good");
     }
 
     #[test]
