@@ -198,6 +198,8 @@ async fn what_is_not_tls_is_told_nothing() {
         let server = Server::start(script).await;
         let failure = send(&transport, &format!("https://{}", server.address), deadline).await.unwrap_err();
         assert_eq!(failure.reason, ErrorReason::Tls, "{case}: {failure:?}");
+        let by_limit = case.contains("the limit for connections");
+        assert_eq!(failure.detail.starts_with("gave up after 600ms: "), by_limit, "{case}: {failure:?}");
         server.ended().await;
         assert_eq!(server.seen.connections(), 1, "{case}");
     }
