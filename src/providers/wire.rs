@@ -246,6 +246,14 @@ mod tests {
     }
 
     #[test]
+    fn a_web_page_is_no_answer_whatever_its_body_is() {
+        let reason = |kind| success(&reply(200, &[("content-type", kind)]), noon()).map_err(|f| f.reason.as_str());
+        assert_eq!(reason("text/html; charset=utf-8"), Err("malformed"));
+        assert_eq!(reason("application/json"), Ok(()));
+        assert_eq!(reason("text/plain"), Ok(()), "some gateways say nothing better of their JSON");
+    }
+
+    #[test]
     fn gateway_trouble_without_a_wish_is_fleeting() {
         let fleeting = |status, headers: &[_]| success(&reply(status, headers), noon()).unwrap_err().fleeting;
         assert!(fleeting(502, &[]) && fleeting(503, &[]) && fleeting(504, &[]));
