@@ -243,7 +243,7 @@ impl Board {
         self.lock().accounts.get_mut(id).is_some_and(|status| change(Arc::make_mut(status)))
     }
 
-    /// A panic elsewhere must not blind the scrape: every change is a single assignment, so what stands here is whole.
+    /// A panic elsewhere must not blind the scrape.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -24,6 +24,11 @@ pub struct Window {
 }
 
 impl Window {
+    /// How many requests fall into it if one is made in each of these intervals.
+    pub fn requests_at(&self, intervals: impl IntoIterator<Item = Duration>) -> f64 {
+        intervals.into_iter().map(|interval| self.per.as_secs_f64() / interval.as_secs_f64()).sum()
+    }
+
     /// How long a completed request counts: a thousandth more than the window, since the provider's second
     /// may be longer than ours.
     fn counted_for(&self) -> Duration {

@@ -1,16 +1,14 @@
 //! `check`: what will be polled, how often, at which share of each limit, and which secrets were found.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use clap::Args;
 use humantime::format_duration;
 
 use super::{ConfigArgs, Exit, complain, print};
 use crate::app::Origin;
-use crate::config::{AccountConfig, Config, ProviderConfig, SecretReader, Threshold, parse_file};
+use crate::config::{Config, ProviderConfig, SecretReader, Threshold, parse_file};
 use crate::providers::described;
-use crate::rate_limit::Window;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
@@ -76,7 +74,8 @@ fn describe(out: &mut String, provider: &ProviderConfig, secrets: &SecretReader)
         provider.site.base_url
     );
     for window in &provider.quota.windows {
-        let used = requests_per(window, &provider.accounts);
+        // logins are not counted
+        let used = window.requests_at(provider.accounts.iter().map(|account| account.interval));
         let share = used / f64::from(window.requests) * 100.0;
         let _ = writeln!(
             out,
@@ -109,9 +108,4 @@ fn describe(out: &mut String, provider: &ProviderConfig, secrets: &SecretReader)
             let _ = writeln!(out, "           {} below {amount} {currency} in {wallet}", severity.as_str());
         }
     }
-}
-
-/// Requests of this window's length that the accounts make, logins not counted.
-fn requests_per(window: &Window, accounts: &[Arc<AccountConfig>]) -> f64 {
-    accounts.iter().map(|account| window.per.as_secs_f64() / account.interval.as_secs_f64()).sum()
 }

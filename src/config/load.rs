@@ -42,20 +42,18 @@ pub fn load(path: &Path, secrets: &SecretReader) -> Result<Loaded, Refused> {
 /// Reads and checks the file, without its secrets.
 pub fn parse_file(path: &Path) -> Result<Config, Refused> {
     let (name, text) = text_of(path)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    Config::parse(text).map_err(|problems| Refused(problems.render(&name, text)))
+    Config::parse(&text).map_err(|problems| Refused(problems.render(&name, &text)))
 }
 
 fn text_of(path: &Path) -> Result<(String, String), Refused> {
     let name = path.display().to_string();
     let text = read(path).map_err(|why| Refused(format!("{name}: the configuration {why}")))?;
-    Ok((name, text))
+    Ok((name, text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))
 }
 
 /// Reads a configuration that is at hand, and the secrets that it names, and connects; all or nothing. `name` is
 /// what messages call it.
 pub fn load_text(name: &str, text: &str, secrets: &SecretReader) -> Result<Loaded, Refused> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let refused = |problems: Problems| Refused(problems.render(name, text));
     let config = Config::parse(text).map_err(refused)?;
     let (connections, problems): (Vec<_>, Vec<_>) =

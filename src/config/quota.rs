@@ -49,8 +49,9 @@ fn checked(window: &raw::Window, path: &Path, problems: &mut Vec<Problem>) -> Wi
 /// Whether accounts with these intervals ask more often than a window allows. They could never keep their
 /// intervals, and the limiter would decide whose balance is how old.
 pub(super) fn exceeded(quota: &Quota, intervals: &[Duration], provider: &Node) -> Option<Problem> {
-    quota.windows.iter().find_map(|&Window { requests, per }| {
-        let polls: f64 = intervals.iter().map(|interval| per.as_secs_f64() / interval.as_secs_f64()).sum();
+    quota.windows.iter().find_map(|window| {
+        let &Window { requests, per } = window;
+        let polls = window.requests_at(intervals.iter().copied());
         if polls <= f64::from(requests) * (1.0 + 1e-9) {
             return None;
         }
