@@ -28,8 +28,16 @@ pub(super) fn of(facts: &Facts, written: Option<&RateLimit>, provider: &Path) ->
             if !(1..=MOST_WINDOWS).contains(&windows.len()) {
                 problems.push(Problem::of(path.clone(), format!("expected 1 to {MOST_WINDOWS} windows")));
             }
-            let windows = windows.iter().enumerate();
-            windows.map(|(index, window)| checked(window, &path.index(index), &mut problems)).collect()
+            let lengths: Vec<_> = windows.iter().map(|window| window.per.get()).collect();
+            let windows = windows.iter().enumerate().map(|(index, window)| {
+                // the tighter of two would hold, and their series would be the same
+                if lengths[..index].contains(&lengths[index]) {
+                    let message = "expected another length than the windows before: one of each length is enough";
+                    problems.push(Problem::of(path.index(index).key("per"), message));
+                }
+                checked(window, &path.index(index), &mut problems)
+            });
+            windows.collect()
         }
     };
     if problems.is_empty() { Ok(Quota { windows }) } else { Err(problems) }
