@@ -32,5 +32,6 @@ pub mod sandbox;
 pub mod schedule;
 pub mod secret;
 pub mod session;
+pub mod store;
 pub mod transport;
 pub mod web;

@@ -1,0 +1,324 @@
+//! What must survive a restart: what was sent to the providers, what is known of the accounts, and tokens that a
+//! provider has replaced.
+//!
+//! Each is a file of its own, because each is written at another time: the first before a request leaves, the last
+//! before a token is used, the other now and then. A disk in trouble never stops polling. The limits hold in this
+//! process all the same, the next start takes its window for full, and a metric tells.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::de::DeserializeOwned;
+
+mod archive;
+#[cfg(test)]
+pub(crate) mod brittle_disk;
+mod disk;
+mod ledger;
+mod lock;
+mod origin;
+mod sessions;
+mod state_file;
+
+pub use disk::{Disk, SystemDisk};
+
+use archive::{Archive, Files, Part};
+use ledger::Ledger;
+use lock::{Lock, Refused};
+use sessions::Sessions;
+use state_file::{Found, StateFile};
+
+use crate::clock::{BootTime, Clock};
+use crate::providers::Session;
+use crate::rate_limit::RateLimiter;
+
+/// A file that was put there more than this before or after it was written, in milliseconds, is a copy.
+const MOST_APART_MS: i64 = 60_000;
+
+/// The state. Without a file everything is forgotten at the end of the process.
+#[derive(Clone, Debug, Default)]
+pub struct Store(Option<Arc<Inner>>);
+
+/// Is told how each write went.
+pub type Told = Box<dyn Fn(bool) + Send + Sync>;
+
+struct Inner {
+    /// `None` if there is a disk that cannot be used.
+    archive: Option<Archive>,
+    clock: Arc<dyn Clock>,
+    boot: String,
+    ledger: Mutex<Ledger>,
+    sessions: Mutex<Sessions>,
+    /// One lease at a time, so that those who wait share it.
+    leasing: tokio::sync::Mutex<()>,
+    told: Told,
+    failing: Mutex<bool>,
+    _lock: Option<Lock>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+/// Another exporter uses this state.
+#[derive(Debug)]
+pub struct Locked {
+    path: PathBuf,
+    holder: String,
+}
+
+impl fmt::Display for Locked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, holder } = self;
+        write!(
+            f,
+            "the state {} is in use by process {holder}: stop that one, or give this one another state.file",
+            path.display()
+        )
+    }
+}
+
+impl std::error::Error for Locked {}
+
+/// Where the state is and what it needs from outside.
+pub struct Place {
+    /// The name that the files' names begin with.
+    pub path: PathBuf,
+    /// What it lies on.
+    pub disk: Arc<dyn Disk>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Which boot of the machine this is.
+    pub boot: String,
+}
+
+impl Store {
+    /// Forgets everything at the end of the process.
+    pub const fn memory() -> Self {
+        Self(None)
+    }
+
+    /// Takes the state over, on a thread of its own from now on. What cannot be used is not trusted, and set aside or
+    /// left as it is; why is logged.
+    pub fn open(place: Place, told: Told) -> Result<Self, Locked> {
+        let lock = match Lock::take(&named(&place.path, "lock")) {
+            Ok(lock) => Ok(lock),
+            Err(Refused::Held(holder)) => return Err(Locked { path: place.path, holder }),
+            Err(Refused::Io(error)) => Err(error),
+        };
+        let is_new = lock.as_ref().is_ok_and(|lock| lock.is_new);
+        let taken = lock.and_then(|lock| Ok((lock, recall(&place, is_new))));
+        let taken = taken.and_then(|(lock, (files, ledger, sessions))| {
+            Ok((lock, Archive::start(files)?, ledger, sessions))
+        });
+        let (lock, archive, ledger, sessions) = match taken {
+            Ok((lock, archive, ledger, sessions)) => (Some(lock), Some(archive), ledger, sessions),
+            Err(error) => {
+                let path = place.path.display();
+                tracing::error!(
+                    "the state {path} cannot be used ({error}): nothing survives a restart, and what was sent before \
+                     is taken for a full limit"
+                );
+                told(false);
+                (None, None, Ledger::open(None, &place.boot, &place.clock.now()), Sessions::default())
+            }
+        };
+        Ok(Self::assembled(place, told, archive, ledger, sessions, lock))
+    }
+
+    /// The same without a thread and a lock, for simulated time.
+    #[cfg(test)]
+    pub(crate) fn open_inline(place: Place, is_new: bool, told: Told) -> Self {
+        let (files, ledger, sessions) = recall(&place, is_new);
+        Self::assembled(place, told, Some(Archive::Inline(Mutex::new(files))), ledger, sessions, None)
+    }
+
+    fn assembled(
+        place: Place,
+        told: Told,
+        archive: Option<Archive>,
+        ledger: Ledger,
+        sessions: Sessions,
+        lock: Option<Lock>,
+    ) -> Self {
+        Self(Some(Arc::new(Inner {
+            archive,
+            clock: place.clock,
+            boot: place.boot,
+            ledger: Mutex::new(ledger),
+            sessions: Mutex::new(sessions),
+            leasing: tokio::sync::Mutex::default(),
+            told,
+            failing: Mutex::default(),
+            _lock: lock,
+        })))
+    }
+
+    /// Keeps the book of this provider's limit from now on. The limiter learns what was sent before this start.
+    pub fn know(&self, provider: &Arc<str>, limiter: &Arc<Mutex<RateLimiter>>) {
+        if let Some(inner) = &self.0 {
+            locked(&inner.ledger).know(provider, limiter, inner.clock.now().boot);
+        }
+    }
+
+    /// Returns when it stands in the file that one more request may have been sent to this provider.
+    pub async fn lease(&self, provider: &Arc<str>) {
+        let Some(inner) = &self.0 else { return };
+        if locked(&inner.ledger).take(provider) {
+            return;
+        }
+        let _waiting = Waiting::begin(inner, provider);
+        let _one_at_a_time = inner.leasing.lock().await;
+        if !locked(&inner.ledger).take(provider) {
+            inner.write_ledger().await;
+            locked(&inner.ledger).take(provider);
+        }
+    }
+
+    /// The last session at this provider that was obtained with these settings, and when it was asked for.
+    pub fn session(&self, provider: &str, settings: &str) -> Option<(Session, BootTime)> {
+        let inner = self.0.as_ref()?;
+        locked(&inner.sessions).of(provider, settings)
+    }
+
+    /// Returns when a session that can be refreshed is kept: its provider has spent what it was obtained with.
+    pub async fn keep_session(&self, provider: &Arc<str>, settings: &str, session: &Session, obtained: BootTime) {
+        let Some(inner) = self.0.as_ref().filter(|_| session.refresh.is_some()) else { return };
+        let written = {
+            let mut sessions = locked(&inner.sessions);
+            sessions.keep(provider, settings, session, obtained);
+            sessions.written(&inner.boot, &inner.clock.now())
+        };
+        inner.replace(Part::Sessions, written).await;
+    }
+
+    /// Writes down how it ended, once nothing is sent any more.
+    pub async fn close(&self) {
+        let Some(inner) = &self.0 else { return };
+        locked(&inner.ledger).settle();
+        inner.write_ledger().await;
+    }
+}
+
+impl Inner {
+    async fn write_ledger(&self) {
+        let (written, leases) = locked(&self.ledger).proposal(&self.boot, &self.clock.now());
+        self.replace(Part::Limits, written).await;
+        // without a file the limits hold in this process all the same
+        locked(&self.ledger).grant(leases);
+    }
+
+    async fn replace<T: serde::Serialize + Send + 'static>(&self, part: Part, content: T) {
+        let Some(archive) = &self.archive else { return };
+        // these types have nothing that cannot be written as JSON; nothing is no content that anybody would read
+        let outcome = archive.replace(part, Box::new(move || serde_json::to_vec(&content).unwrap_or_default())).await;
+        (self.told)(outcome.is_ok());
+        let was_failing = std::mem::replace(&mut *locked(&self.failing), outcome.is_err());
+        match outcome {
+            Ok(()) if was_failing => tracing::info!("the state is written again"),
+            Err(error) if !was_failing => tracing::error!(
+                "the state cannot be written ({error}): polling goes on, but a restart would take each limit for spent"
+            ),
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+/// A request that waits for a lease, until it has it or is given up.
+struct Waiting<'a> {
+    inner: &'a Inner,
+    provider: &'a str,
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(inner: &'a Inner, provider: &'a str) -> Self {
+        locked(&inner.ledger).wait(provider, true);
+        Self { inner, provider }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        locked(&self.inner.ledger).wait(self.provider, false);
+    }
+}
+
+/// What the files say, and the files themselves, ready to be written.
+fn recall(place: &Place, is_new: bool) -> (Files, Ledger, Sessions) {
+    let now = place.clock.now();
+    let suffix = now.wall.as_second().to_string();
+    let open = |ending: Option<&str>, kind| {
+        let path = ending.map_or_else(|| place.path.clone(), |ending| named(&place.path, ending));
+        StateFile::open(place.disk.clone(), path, kind, &suffix)
+    };
+    let (mut limits, found_limits) = open(Some("limits"), "limits");
+    let (accounts, _) = open(None, "accounts");
+    let (sessions, found_sessions) = open(Some("sessions"), "sessions");
+
+    let written: Option<ledger::Written> = match found_limits {
+        // a lock that was there before says that there was a state, and it is gone
+        Found::Nothing if is_new => Some(ledger::Written::nothing(&place.boot, &now)),
+        Found::Last(body) => parsed(&limits, &body).filter(|written: &ledger::Written| {
+            let changed = place.disk.changed(limits.path()).map(|changed| changed.as_millisecond());
+            let in_place = changed.is_ok_and(|changed| (changed - written.origin.wall_ms).abs() <= MOST_APART_MS);
+            if !in_place {
+                tracing::warn!("{} is a copy of an earlier state: each limit is taken for spent", limits.path().display());
+            }
+            in_place
+        }),
+        Found::Nothing => {
+            tracing::warn!("{} has gone: each limit is taken for spent", limits.path().display());
+            None
+        }
+        Found::Earlier(_) => {
+            tracing::warn!("{} was lost: each limit is taken for spent", limits.path().display());
+            None
+        }
+        Found::Unusable(why) => {
+            tracing::error!("{} is not used: {why}; each limit is taken for spent", limits.path().display());
+            None
+        }
+    };
+    let mut ledger = Ledger::open(written, &place.boot, &now);
+    // a disk that takes nothing now has perhaps taken nothing for a while
+    let (content, _) = ledger.proposal(&place.boot, &now);
+    if let Err(error) = limits.replace(&serde_json::to_vec(&content).unwrap_or_default()) {
+        tracing::error!("{} cannot be written ({error}): each limit is taken for spent", limits.path().display());
+        limits.forget();
+        ledger = Ledger::open(None, &place.boot, &now);
+    }
+    let kept = match found_sessions {
+        Found::Last(body) | Found::Earlier(body) => parsed(&sessions, &body),
+        Found::Nothing => None,
+        Found::Unusable(why) => {
+            tracing::error!("{} is not used: {why}; log-ins begin anew", sessions.path().display());
+            None
+        }
+    };
+    let kept = Sessions::open(kept, &place.boot, &now);
+    (Files { limits, accounts, sessions }, ledger, kept)
+}
+
+/// The content, whose checksum is right.
+fn parsed<T: DeserializeOwned>(file: &StateFile, body: &[u8]) -> Option<T> {
+    serde_json::from_slice(body)
+        // serde's own words would quote the content
+        .map_err(|_| tracing::error!("{} does not have the content that it should have", file.path().display()))
+        .ok()
+}
+
+fn named(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// A panic elsewhere must not cost the state.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
