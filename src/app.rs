@@ -206,7 +206,7 @@ fn taken_apart(loaded: Loaded, secrets: &SecretReader) -> (Vec<LiveProvider>, Fl
 }
 
 fn stamps(config: &ProviderConfig, secrets: &SecretReader) -> Vec<Option<Stamp>> {
-    config.settings.secrets().into_iter().map(|(_, source)| secrets.stamp(source)).collect()
+    config.secrets().into_iter().map(|(_, source)| secrets.stamp(source)).collect()
 }
 
 /// Keeps the poller on the configuration that is in force.

@@ -28,6 +28,7 @@ pub mod poller;
 pub mod providers;
 pub mod rate_limit;
 pub mod reference;
+pub mod route;
 pub mod sandbox;
 pub mod schedule;
 pub mod secret;

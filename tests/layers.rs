@@ -16,7 +16,7 @@ use token::{Token, paths, tokens, without_tests};
 /// The modules, lowest layer first. A new module gets a place here.
 const LAYERS: [&[&str]; 9] = [
     &["clock", "document", "failure", "money", "secret"],
-    &["account", "rate_limit"],
+    &["account", "rate_limit", "route"],
     &["providers", "schedule"],
     &["config", "session"],
     &["board"],

@@ -92,7 +92,7 @@ impl Bench {
             let nodes: Vec<_> = accounts.iter().map(|account| own(account, &ACCOUNT_KEYS)).collect();
             let settings = find(text("api")).unwrap().read(&site, &own(provider, &PROVIDER_KEYS), &nodes).unwrap();
             let secrets: Secrets = settings.secrets().into_iter().map(|(key, source)| (key, secret(source))).collect();
-            let Connection { login, accounts: polled } = settings.connect(&secrets).unwrap();
+            let Connection { login, accounts: polled, .. } = settings.connect(&secrets).unwrap();
             for (account, poll) in accounts.iter().zip(polled) {
                 let name = account["name"].as_str().unwrap().to_owned();
                 all.push(Configured { provider: text("name").to_owned(), name, poll, login: login.clone() });

@@ -41,7 +41,7 @@ pub(super) fn check(args: &CheckArgs) -> Exit {
 
 /// True if every secret that is here can be used, as far as that can be told without those that are not.
 fn sound(provider: &ProviderConfig, secrets: &SecretReader) -> bool {
-    let sources = provider.settings.secrets();
+    let sources = provider.secrets();
     let (absent, here): (Vec<_>, Vec<_>) = sources.iter().partition(|(_, source)| secrets.is_absent(source));
     here.iter().all(|(_, source)| secrets.read(source).is_ok())
         && (!absent.is_empty() || provider.connect(secrets).is_ok())
@@ -53,7 +53,7 @@ fn report(name: &str, config: &Config, secrets: &SecretReader) -> String {
     for provider in &config.providers {
         describe(&mut out, provider, secrets);
     }
-    let sources = config.providers.iter().flat_map(|provider| provider.settings.secrets());
+    let sources = config.providers.iter().flat_map(|provider| provider.secrets());
     let absent = sources.filter(|(_, source)| secrets.is_absent(source)).count();
     if absent > 0 {
         // writing to a String cannot fail
@@ -84,7 +84,7 @@ fn describe(out: &mut String, provider: &ProviderConfig, secrets: &SecretReader)
             format_duration(window.per)
         );
     }
-    for (key, source) in provider.settings.secrets() {
+    for (key, source) in provider.secrets() {
         let found = match secrets.read(source) {
             Ok(secret) => described(&secret).map_or_else(|| "found".to_owned(), |what| format!("found, {what}")),
             Err(why) => why,

@@ -102,8 +102,7 @@ fn edge() -> Result<(Arc<Edge>, tokio::runtime::Runtime), String> {
 /// Hides the provider's secrets and what its accounts keep private.
 fn mask(origin: &Origin, provider: &ProviderConfig, connection: &Connection) -> Mask {
     let reader = origin.secrets();
-    let secrets: Vec<_> =
-        provider.settings.secrets().into_iter().filter_map(|(_, source)| reader.read(source).ok()).collect();
+    let secrets: Vec<_> = provider.secrets().into_iter().filter_map(|(_, source)| reader.read(source).ok()).collect();
     let private = connection.accounts.iter().flat_map(|account| account.private());
     Mask::new(secrets.iter().map(Secret::expose).chain(private))
 }

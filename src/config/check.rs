@@ -7,6 +7,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::raw::{self, Levels, MOST_LABELS, Name, Pace, Thresholds};
+use super::way::Way;
 use super::{AccountConfig, Asks, Config, ProviderConfig, Severity, Threshold, pace, quota, site};
 use crate::account::{AccountId, Wallet};
 use crate::document::{Node, Path, Problem, choice, nearest};
@@ -68,6 +69,12 @@ impl Check {
         let facts = api.facts();
         let site = common.as_ref().map(|c| site::of(facts, c.environment, c.base_url.as_deref(), node.path()));
         let site = site.and_then(|site| self.keep_one(site));
+        let way = common.as_ref().map(|c| Way::of(c.tls.as_ref(), c.proxy.as_deref(), site.as_ref(), node.path()));
+        let way = way.and_then(|way| self.keep(way));
+        if let Some(way) = &way {
+            let unusable = way.secrets().into_iter().filter_map(|(key, source)| unusable(key, source));
+            self.problems.extend(unusable.map(|problem| problem.below(node.path())));
+        }
         let limit = common.as_ref().map(|c| quota::of(facts, c.rate_limit.as_ref(), node.path()));
         let limit = limit.and_then(|limit| self.keep(limit));
 
@@ -81,7 +88,7 @@ impl Check {
             let unusable = settings.secrets().into_iter().filter_map(|(key, source)| unusable(key, source));
             self.problems.extend(unusable.map(|problem| problem.below(node.path())));
         }
-        let (common, site, quota) = (common?, site?, limit?);
+        let (common, site, quota, way) = (common?, site?, limit?, way?);
         let own = Arc::new(own);
         self.connection(facts, &site, &own, node.path());
 
@@ -111,7 +118,7 @@ impl Check {
         }
         let intervals: Vec<_> = accounts.iter().map(|account| account.interval).collect();
         self.problems.extend(quota::exceeded(&quota, &intervals, node));
-        Some(ProviderConfig { name, api, site, quota, settings: settings?, accounts, own })
+        Some(ProviderConfig { name, api, site, quota, settings: settings?, accounts, own, way })
     }
 
     fn entry(&mut self, node: &Node) -> Option<Entry> {

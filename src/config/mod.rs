@@ -13,7 +13,8 @@ use crate::document::{Node, Problem, Problems};
 use crate::money::{Amount, Currency};
 use crate::providers::{Api, Connection, Environment, Settings, Site};
 use crate::rate_limit::Quota;
-use crate::secret::Secrets;
+use crate::secret::{Secrets, Source};
+use way::Way;
 
 mod check;
 mod load;
@@ -24,6 +25,7 @@ mod schema;
 mod secret_reader;
 mod site;
 mod span;
+mod way;
 
 pub use load::{Loaded, Refused, load, load_text, parse_file};
 pub use schema::schema;
@@ -65,6 +67,8 @@ pub struct ProviderConfig {
     pub accounts: Vec<Arc<AccountConfig>>,
     /// The keys that `settings` was read from: they decide whether two entries are the same.
     own: Arc<Node>,
+    /// How one gets there.
+    way: Way,
 }
 
 /// One account: what is asked, how often, and from which level people want to hear.
@@ -140,11 +144,16 @@ impl ProviderConfig {
         self.api.facts().name == other.api.facts().name && self.site == other.site && self.own == other.own
     }
 
+    /// The secrets that [`connect`](Self::connect) reads, each with the key its source is written under.
+    pub fn secrets(&self) -> Vec<(&'static str, &Source)> {
+        self.settings.secrets().into_iter().chain(self.way.secrets()).collect()
+    }
+
     /// Reads the secrets and takes them in: ready to be polled.
     pub fn connect(&self, secrets: &SecretReader) -> Result<Connection, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut read = Vec::new();
-        for (key, source) in self.settings.secrets() {
+        for (key, source) in self.secrets() {
             match secrets.read(source) {
                 Ok(secret) => read.push((key, secret)),
                 Err(why) => problems.push(Problem::at(key, why).below(self.own.path())),
@@ -154,7 +163,11 @@ impl ProviderConfig {
             return Err(problems);
         }
         let secrets: Secrets = read.into_iter().collect();
-        self.settings.connect(&secrets).map_err(|problem| vec![problem.below(self.own.path())])
+        let connected = self
+            .settings
+            .connect(&secrets)
+            .and_then(|connection| Ok(Connection { route: self.way.route(&secrets)?, ..connection }));
+        connected.map_err(|problem| vec![problem.below(self.own.path())])
     }
 }
 
@@ -163,6 +176,7 @@ impl PartialEq for ProviderConfig {
         self.name == other.name
             && self.same_connection(other)
             && self.quota == other.quota
+            && self.way == other.way
             && self.accounts == other.accounts
     }
 }

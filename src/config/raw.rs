@@ -8,6 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::span::Span;
+use super::way::Tls;
 use crate::money::Amount;
 use crate::providers::Environment;
 
@@ -57,6 +58,13 @@ pub(super) struct Provider {
     /// How many requests the provider allows, over all its accounts; the API's own limit if not given.
     #[serde(default)]
     pub(super) rate_limit: Option<RateLimit>,
+    /// Certificates beside those that the system knows.
+    #[serde(default)]
+    pub(super) tls: Option<Tls>,
+    /// The HTTP proxy that is asked to connect us, such as `http://proxy.example:3128`; none if not given, whatever
+    /// the environment says. If it refuses, there is no other way.
+    #[serde(default)]
+    pub(super) proxy: Option<String>,
     /// The accounts. Their names are unique in the whole file.
     #[schemars(with = "Vec<serde_json::Value>")]
     #[serde(rename = "accounts")]
@@ -64,7 +72,8 @@ pub(super) struct Provider {
 }
 
 /// The keys of [`Provider`].
-pub(super) const PROVIDER_KEYS: &[&str] = &["name", "api", "environment", "base_url", "rate_limit", "accounts"];
+pub(super) const PROVIDER_KEYS: &[&str] =
+    &["name", "api", "environment", "base_url", "rate_limit", "tls", "proxy", "accounts"];
 
 /// One account.
 #[derive(Debug, serde::Deserialize, JsonSchema)]

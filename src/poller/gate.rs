@@ -14,6 +14,7 @@ use crate::clock::{BootTime, Clock};
 use crate::failure::Failure;
 use crate::providers::reply_date;
 use crate::rate_limit::{Admission, Quota, RateLimiter, Ticket};
+use crate::transport::Transport;
 
 /// How long a provider is left alone that says "slow down" but not for how long; doubled each time …
 const LEAST_PAUSE: Duration = Duration::from_secs(30);
@@ -141,6 +142,7 @@ impl Slot<'_> {
     /// took.
     pub(super) async fn send(
         self,
+        transport: &dyn Transport,
         request: Request<Bytes>,
         left: &mut Duration,
         trace: Option<&Trace>,
@@ -150,7 +152,7 @@ impl Slot<'_> {
         let begun = edge.clock.now();
         edge.board.update_provider(provider, |status| status.requests += 1);
         let shown = trace.map(|_| request.clone());
-        let outcome = edge.transport.send(request, *left).await;
+        let outcome = transport.send(request, *left).await;
         let now = edge.clock.now();
         let took = now.boot.since(begun.boot);
         *left = left.saturating_sub(took);

@@ -27,7 +27,8 @@ use crate::clock::{BootTime, Clock, Now};
 use crate::config::{AccountConfig, ProviderConfig};
 use crate::exposition::Telemetry;
 use crate::failure::{ErrorReason, Failure};
-use crate::providers::{Connection, Provider};
+use crate::providers::{Connection, Login, Provider};
+use crate::route::Route;
 use crate::schedule::{Plan, Schedule, Turn};
 use crate::session::SessionKeeper;
 use crate::transport::Transport;
@@ -47,6 +48,13 @@ pub struct Edge {
 impl fmt::Debug for Edge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Edge").field("clock", &self.clock).finish_non_exhaustive()
+    }
+}
+
+impl Edge {
+    fn link(&self, login: Option<Arc<dyn Login>>, route: &Route, sessions: Arc<Mutex<SessionKeeper>>) -> Link {
+        let transport = self.transport.along(route).unwrap_or_else(|| self.transport.clone());
+        Link { login, sessions, transport }
     }
 }
 
@@ -102,7 +110,7 @@ pub async fn poll_once(
     let Some(adapter) = position.and_then(|position| connection.accounts.get(position)) else {
         return Err(Failure::new(ErrorReason::Internal, "the account does not belong to the provider"));
     };
-    let link = Link { login: connection.login, sessions: Arc::default() };
+    let link = edge.link(connection.login, &connection.route, Arc::default());
     Walk { edge: &edge, config: account, provider: &**adapter, link: &link, gate: &gate, trace: Some(trace) }
         .poll()
         .await
@@ -195,7 +203,8 @@ impl Poller {
             gate.set_quota(provider.quota.clone());
             statuses.push(gate.status());
             self.edge.telemetry.know_provider(name);
-            let link = Arc::new(Link { login: connection.login, sessions: self.sessions(&provider) });
+            let link = self.edge.link(connection.login, &connection.route, self.sessions(&provider));
+            let link = Arc::new(link);
             for (config, adapter) in provider.accounts.iter().zip(connection.accounts) {
                 let plan = Plan { interval: config.interval, stale_after: config.stale_after };
                 plans.insert(config.id.clone(), plan);
@@ -230,7 +239,7 @@ impl Poller {
     fn reconnect(&mut self, name: &str, connection: Connection) {
         let now = self.edge.clock.now();
         let Some((provider, link)) = self.links.get_mut(name) else { return };
-        *link = Arc::new(Link { login: connection.login, sessions: Arc::default() });
+        *link = Arc::new(self.edge.link(connection.login, &connection.route, Arc::default()));
         for (config, adapter) in provider.accounts.iter().zip(connection.accounts) {
             let Some(target) = self.targets.get_mut(&config.id) else { continue };
             let (config, gate) = (config.clone(), target.gate.clone());

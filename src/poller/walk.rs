@@ -13,15 +13,18 @@ use crate::config::AccountConfig;
 use crate::failure::{ErrorReason, Failure};
 use crate::providers::{Exchange, Login, LoginExchange, LoginStep, Provider, Renewal, Step};
 use crate::session::{Held, SessionKeeper, Want};
+use crate::transport::Transport;
 
 /// An adapter that asks for more requests than this in one poll is broken.
 const MOST_REQUESTS: usize = 8;
 
-/// A connection's login: how it is done, and what came of it. The lock is held while a login is in flight, so that
+/// What the accounts of a connection share: the login, what came of it, and the way there. The lock is held while a login is in flight, so that
 /// there is only one.
 pub(super) struct Link {
     pub(super) login: Option<Arc<dyn Login>>,
     pub(super) sessions: Arc<Mutex<SessionKeeper>>,
+    /// The provider's own way there.
+    pub(super) transport: Arc<dyn Transport>,
 }
 
 /// What one poll needs.
@@ -95,7 +98,7 @@ impl Walk<'_> {
                     return Err(broken("has no request to send where it must"));
                 };
                 taken.get_or_insert(now);
-                replies.push(slot.send(request, &mut left, self.trace).await?);
+                replies.push(slot.send(&*self.link.transport, request, &mut left, self.trace).await?);
             }
         }
     }
@@ -131,7 +134,7 @@ impl Walk<'_> {
                 Err(failure) => break Err(failure),
             };
             asked = now.boot;
-            match slot.send(request, left, self.trace).await {
+            match slot.send(&*self.link.transport, request, left, self.trace).await {
                 Ok(reply) => replies.push(reply),
                 Err(failure) => break Err(failure),
             }

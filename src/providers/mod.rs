@@ -24,6 +24,7 @@ use crate::account::{Reading, Wallet};
 use crate::document::{Node, Problem};
 use crate::failure::Failure;
 use crate::money::Currency;
+use crate::route::Route;
 use crate::secret::{Secret, Secrets, Source};
 
 mod account_infos;
@@ -217,6 +218,8 @@ pub struct Connection {
     pub login: Option<Arc<dyn Login>>,
     /// The accounts, in the order of the configuration.
     pub accounts: Vec<Arc<dyn Provider>>,
+    /// The way there; an adapter need not care.
+    pub route: Route,
 }
 
 impl fmt::Debug for Connection {
@@ -368,6 +371,7 @@ impl<A: Adapter> Settings for Checked<A> {
         Ok(Connection {
             login: adapter.login(),
             accounts: self.accounts.iter().map(|account| adapter.account(account)).collect(),
+            route: Route::default(),
         })
     }
 }

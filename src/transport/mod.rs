@@ -7,12 +7,14 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Request, Response};
 use reqwest::dns::Resolve;
+use url::Url;
 
 mod phase;
 mod resolver;
@@ -20,11 +22,12 @@ mod tls;
 mod trouble;
 
 use phase::{NotePhase, Phase};
-use resolver::SystemResolver;
+use resolver::{Resolver, SystemResolver};
 pub use tls::Authorities;
 use trouble::malformed;
 
 use crate::failure::{ErrorReason, Failure};
+use crate::route::{Identity, Route};
 
 /// The longest body that is read.
 pub const MOST_BODY_BYTES: usize = 64 * 1024;
@@ -36,6 +39,9 @@ pub type Outcome = Result<Response<Bytes>, Failure>;
 
 /// What carries requests to a provider and replies back.
 pub trait Transport: Send + Sync {
+    /// What carries those of a provider that is reached in its own way; `None` if this one does.
+    fn along(&self, route: &Route) -> Option<Arc<dyn Transport>>;
+
     /// Sends the request once. It is over, one way or the other, within `deadline`.
     fn send(&self, request: Request<Bytes>, deadline: Duration) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>>;
 }
@@ -47,12 +53,16 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// Who may vouch for providers.
     pub authorities: Authorities,
+    /// Who we are to a provider that asks.
+    pub identity: Option<Identity>,
+    /// The HTTP proxy that connects us; without one nobody does, whatever the environment says.
+    pub proxy: Option<Url>,
 }
 
 impl Default for Settings {
     /// Five seconds, and whom the system trusts.
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(5), authorities: Authorities::System }
+        Self { connect_timeout: Duration::from_secs(5), authorities: Authorities::System, identity: None, proxy: None }
     }
 }
 
@@ -60,7 +70,8 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct HttpTransport {
     client: reqwest::Client,
-    connect_timeout: Duration,
+    settings: Settings,
+    resolver: Resolver,
 }
 
 /// The client could not be built.
@@ -83,14 +94,20 @@ impl HttpTransport {
 
     /// A client of one's own choice.
     pub fn with(settings: Settings) -> Result<Self, TransportError> {
-        Self::resolving(settings, SystemResolver)
+        Self::resolving(settings, Arc::new(SystemResolver))
     }
 
-    fn resolving(settings: Settings, resolver: impl Resolve + 'static) -> Result<Self, TransportError> {
-        let Settings { connect_timeout, authorities } = settings;
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::config(authorities).map_err(|error| TransportError(error.into()))?)
-            .dns_resolver(resolver)
+    /// The same, where names are looked up in another place than the system.
+    pub fn resolving(settings: Settings, names: Arc<dyn Resolve>) -> Result<Self, TransportError> {
+        Self::build(settings, Resolver::new(names))
+    }
+
+    fn build(settings: Settings, resolver: Resolver) -> Result<Self, TransportError> {
+        let Settings { connect_timeout, authorities, identity, proxy } = settings.clone();
+        let config = tls::config(authorities, identity).map_err(|error| TransportError(error.into()))?;
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(config)
+            .dns_resolver(resolver.clone())
             .connector_layer(NotePhase)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
@@ -100,16 +117,18 @@ impl HttpTransport {
             .http1_max_headers(MOST_HEADERS)
             .pool_max_idle_per_host(0)
             .connect_timeout(connect_timeout)
-            .user_agent(concat!("balance-exporter/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| TransportError(error.into()))?;
-        Ok(Self { client, connect_timeout })
+            .user_agent(concat!("balance-exporter/", env!("CARGO_PKG_VERSION")));
+        if let Some(proxy) = proxy {
+            builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| TransportError(error.into()))?);
+        }
+        let client = builder.build().map_err(|error| TransportError(error.into()))?;
+        Ok(Self { client, settings, resolver })
     }
 
     async fn exchange(&self, request: Request<Bytes>) -> Outcome {
         let request = reqwest::Request::try_from(request)
             .map_err(|_| Failure::new(ErrorReason::Internal, "the request could not be built"))?;
-        let explained = |error| trouble::explained(&error, self.connect_timeout);
+        let explained = |error| trouble::explained(&error, &self.settings);
         let mut reply = self.client.execute(request).await.map_err(explained)?;
         phase::note(Phase::Body);
         if has_doubtful_length(reply.headers()) {
@@ -130,6 +149,24 @@ impl HttpTransport {
 }
 
 impl Transport for HttpTransport {
+    fn along(&self, route: &Route) -> Option<Arc<dyn Transport>> {
+        if route.is_usual() {
+            return None;
+        }
+        let Route { authorities, identity, proxy } = route.clone();
+        let settings = Settings {
+            authorities: authorities.map_or_else(|| self.settings.authorities.clone(), Authorities::Only),
+            identity,
+            proxy,
+            ..self.settings
+        };
+        // without its own way a provider is not asked at all
+        Some(Self::build(settings, self.resolver.clone()).map_or_else(
+            |error| Arc::new(Closed(error.to_string())) as Arc<dyn Transport>,
+            |transport| Arc::new(transport),
+        ))
+    }
+
     fn send(&self, request: Request<Bytes>, deadline: Duration) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
         Box::pin(phase::scope(async move {
             match tokio::time::timeout(deadline, self.exchange(request)).await {
@@ -137,6 +174,20 @@ impl Transport for HttpTransport {
                 Err(_) => Err(trouble::late(deadline)),
             }
         }))
+    }
+}
+
+/// A way that could not be built. The configuration was checked, so nobody should meet this.
+struct Closed(String);
+
+impl Transport for Closed {
+    fn along(&self, _: &Route) -> Option<Arc<dyn Transport>> {
+        None
+    }
+
+    fn send(&self, _: Request<Bytes>, _: Duration) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
+        let failure = Failure::new(ErrorReason::Internal, self.0.clone());
+        Box::pin(std::future::ready(Err(failure)))
     }
 }
 
@@ -157,7 +208,6 @@ fn has_doubtful_length(headers: &HeaderMap) -> bool {
 mod tests {
     use reqwest::dns::{Name, Resolving};
 
-    use super::phase::note;
     use super::*;
 
     /// A resolver whose answer never comes.
@@ -165,16 +215,13 @@ mod tests {
 
     impl Resolve for Silent {
         fn resolve(&self, _: Name) -> Resolving {
-            Box::pin(async {
-                note(Phase::Resolve);
-                std::future::pending().await
-            })
+            Box::pin(std::future::pending())
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_resolver_is_dns_by_either_limit() {
-        let transport = HttpTransport::resolving(Settings::default(), Silent).unwrap();
+        let transport = HttpTransport::resolving(Settings::default(), Arc::new(Silent)).unwrap();
         for (deadline, said) in [(60, "gave up after 5s"), (3, "no complete answer within 3s")] {
             let request = Request::get("https://provider.test/path").body(Bytes::new()).unwrap();
             let failure = transport.send(request, Duration::from_secs(deadline)).await.unwrap_err();

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use rustls::client::Tls13ClientSessionValue;
 use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, Resumption, Tls12ClientSessionValue};
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, NamedGroup, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 
 use super::phase::{Phase, note};
+use crate::route::Identity;
 
 /// TLS sessions kept for resumption, over all providers.
 const SESSIONS: usize = 256;
@@ -25,25 +27,29 @@ pub enum Authorities {
 
 /// TLS 1.2 and 1.3, with sessions resumed: a fresh connection per request is cheap that way. Without authorities
 /// nobody is trusted, and every handshake fails.
-pub(super) fn config(authorities: Authorities) -> Result<ClientConfig, rustls::Error> {
+pub(super) fn config(authorities: Authorities, identity: Option<Identity>) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
     let mut roots = RootCertStore::empty();
-    let mut config = match authorities {
+    let verified = match authorities {
         Authorities::Only(certificates) => {
             for certificate in certificates {
                 roots.add(certificate)?;
             }
-            builder.with_root_certificates(roots).with_no_client_auth()
+            builder.with_root_certificates(roots)
         }
         Authorities::System => match builder.clone().with_platform_verifier() {
-            Ok(verified) => verified.with_no_client_auth(),
+            Ok(verified) => verified,
             Err(error) => {
                 tracing::warn!(%error, "no certificate authorities on this system: https providers will fail with reason tls");
-                builder.with_root_certificates(roots).with_no_client_auth()
+                builder.with_root_certificates(roots)
             }
         },
+    };
+    let mut config = match identity {
+        Some(Identity(pair)) => verified.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair))),
+        None => verified.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = Resumption::store(Arc::new(NotingSessions(ClientSessionMemoryCache::new(SESSIONS))));

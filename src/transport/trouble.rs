@@ -9,6 +9,7 @@ use std::time::Duration;
 use humantime::format_duration;
 use rustls::CertificateError;
 
+use super::Settings;
 use super::phase::{self, Phase};
 use super::resolver::NotResolved;
 use crate::failure::{ErrorReason, Failure};
@@ -29,22 +30,25 @@ fn out_of_time(what: &str) -> Failure {
 }
 
 /// What the library reports of a request that it gave up.
-pub(super) fn explained(error: &reqwest::Error, connect_timeout: Duration) -> Failure {
+pub(super) fn explained(error: &reqwest::Error, settings: &Settings) -> Failure {
+    // with a proxy it is the proxy's name that is looked up, and the proxy that is called
+    let whom = if settings.proxy.is_some() { "the proxy" } else { "the provider" };
     if let Some(tls) = cause::<rustls::Error>(error) {
         return Failure::new(ErrorReason::Tls, format!("TLS with the provider failed: {}", tls_trouble(tls)));
     }
     if cause::<NotResolved>(error).is_some() {
-        return Failure::new(ErrorReason::Dns, "the provider's host name has no address");
+        return Failure::new(ErrorReason::Dns, format!("the host name of {whom} has no address"));
     }
     let io = cause::<io::Error>(error).map(io::Error::kind);
     match phase::current() {
         Phase::Resolve | Phase::Connect | Phase::Handshake if error.is_timeout() => {
-            out_of_time(&format!("gave up after {}", format_duration(connect_timeout)))
+            out_of_time(&format!("gave up after {}", format_duration(settings.connect_timeout)))
         }
-        Phase::Resolve => Failure::new(ErrorReason::Dns, "the provider's host name could not be resolved"),
+        Phase::Resolve => Failure::new(ErrorReason::Dns, format!("the host name of {whom} could not be resolved")),
         Phase::Connect => {
             let why = io.map_or_else(|| "refused".to_owned(), |kind| kind.to_string());
-            Failure::new(ErrorReason::Connect, format!("cannot connect to the provider: {why}"))
+            let how = if settings.proxy.is_some() { " through the proxy" } else { "" };
+            Failure::new(ErrorReason::Connect, format!("cannot connect to the provider{how}: {why}"))
         }
         Phase::Handshake => {
             let why = io.map_or_else(|| "not TLS".to_owned(), |kind| kind.to_string());
@@ -53,14 +57,21 @@ pub(super) fn explained(error: &reqwest::Error, connect_timeout: Duration) -> Fa
         Phase::Exchange | Phase::Body if error.is_timeout() => {
             Failure::new(ErrorReason::Timeout, "the connection went dead")
         }
-        Phase::Exchange => match io {
-            Some(io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe) => {
-                Failure::new(ErrorReason::Connect, "the provider reset the connection")
-            }
-            _ => malformed("the provider's answer is not complete, valid HTTP"),
-        },
+        // a close and a reset are one event: which of them is seen depends on what the peer had read
+        Phase::Exchange
+            if ended(io) || cause::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message) =>
+        {
+            Failure::new(ErrorReason::Connect, "the provider closed the connection instead of answering")
+        }
+        Phase::Exchange => malformed("the provider's answer is not valid HTTP"),
         Phase::Body => malformed("the body of the provider's answer breaks off or is not valid HTTP"),
     }
+}
+
+/// Whether the connection was ended by the peer.
+fn ended(io: Option<io::ErrorKind>) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(io, Some(ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof))
 }
 
 /// The answer is not what HTTP or we allow.

@@ -21,6 +21,7 @@ use crate::failure::{ErrorReason, Failure};
 use crate::money::{Amount, Currency};
 use crate::poller::{Edge, Fleet, Handle, Poller};
 use crate::providers::{Connection, Exchange, Login, LoginExchange, LoginStep, Provider, Renewal, Session, Step};
+use crate::route::Route;
 use crate::secret::Secret;
 use crate::transport::{Outcome, Transport};
 
@@ -69,6 +70,10 @@ pub(super) struct Wire {
 }
 
 impl Transport for Wire {
+    fn along(&self, _: &Route) -> Option<Arc<dyn Transport>> {
+        None
+    }
+
     fn send(&self, request: Request<Bytes>, deadline: Duration) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
         let path = request.uri().path().to_owned();
         if let Some(signed) = request.headers().get("at") {
@@ -200,7 +205,10 @@ pub(super) fn fleet(entries: &[Entry]) -> Fleet {
     let fleet = config.providers.into_iter().zip(entries).map(|(provider, entry)| {
         let puppet = |(name, _): &(String, u32)| Arc::new(Puppet(name.clone())) as Arc<dyn Provider>;
         let login = entry.login.then(|| Arc::new(PuppetLogin) as Arc<dyn Login>);
-        (Arc::new(provider), Connection { login, accounts: entry.accounts.iter().map(puppet).collect() })
+        (
+            Arc::new(provider),
+            Connection { login, accounts: entry.accounts.iter().map(puppet).collect(), route: Route::default() },
+        )
     });
     fleet.collect()
 }
