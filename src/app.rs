@@ -10,10 +10,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::board::Board;
-use crate::clock::Clock;
+use crate::clock::{Clock, boot_id};
 use crate::config::{Loaded, ProviderConfig, Refused, SecretReader, Stamp};
 use crate::exposition::Telemetry;
 use crate::poller::{Edge, Fleet, Handle, Poller};
+use crate::store::{Locked, Place, Store, SystemDisk};
 use crate::transport::Transport;
 use crate::web;
 
@@ -47,10 +48,18 @@ impl Origin {
         }
     }
 
+    /// Where relative paths of the configuration start.
+    fn directory(&self) -> PathBuf {
+        match self {
+            Self::File(path) => path.parent().unwrap_or(Path::new(".")).to_owned(),
+            Self::Text { .. } => PathBuf::new(),
+        }
+    }
+
     /// What reads its secrets.
     pub fn secrets(&self) -> SecretReader {
         match self {
-            Self::File(path) => SecretReader::system(path.parent().unwrap_or(Path::new("."))),
+            Self::File(_) => SecretReader::system(self.directory()),
             Self::Text { secrets, .. } => secrets.clone(),
         }
     }
@@ -77,6 +86,8 @@ pub struct App {
 pub enum AppError {
     /// The configuration or a secret of it is unusable.
     Config(Refused),
+    /// Another exporter uses the same state.
+    Locked(Locked),
     /// Something outside failed: what was being done, and why.
     Runtime(String),
 }
@@ -85,6 +96,7 @@ impl fmt::Display for AppError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(refused) => refused.fmt(f),
+            Self::Locked(locked) => locked.fmt(f),
             Self::Runtime(what) => f.write_str(what),
         }
     }
@@ -107,7 +119,9 @@ impl App {
 
         let board = Arc::new(Board::default());
         let telemetry = Arc::new(Telemetry::new().map_err(failed("set up the exporter's own metrics"))?);
+        let store = self.store(loaded.config.state.as_deref(), &telemetry)?;
         let edge = Edge {
+            store: store.clone(),
             clock: self.clock.clone(),
             transport: self.transport.clone(),
             board: board.clone(),
@@ -115,6 +129,7 @@ impl App {
         };
         let (poller, polling) = Poller::new(Arc::new(edge), seed()).start();
         let mut polling = tokio::spawn(polling);
+        let place = loaded.config.state.clone();
         let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
         poller.configure(fleet).await;
         telemetry.config_reloaded(true, self.clock.now().wall);
@@ -127,7 +142,7 @@ impl App {
         announce(server.address());
         tracing::info!("serving on http://{}/", server.address());
 
-        let mut keeper = Keeper { origin: self.origin, live, poller, telemetry, clock: self.clock };
+        let mut keeper = Keeper { origin: self.origin, place, live, poller, telemetry, clock: self.clock };
         let mut look = tokio::time::interval(SECRETS_LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
@@ -150,6 +165,7 @@ impl App {
         let drained = async {
             // scrapes are answered until the last poll is in
             keeper.poller.stop(DRAIN).await;
+            store.close().await;
             server.stop().await;
         };
         tokio::select! {
@@ -159,6 +175,21 @@ impl App {
         }
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+impl App {
+    /// What is remembered from earlier runs, if the configuration says where.
+    fn store(&self, file: Option<&Path>, telemetry: &Arc<Telemetry>) -> Result<Store, AppError> {
+        let Some(file) = file else { return Ok(Store::memory()) };
+        let telemetry = telemetry.clone();
+        let place = Place {
+            path: self.origin.directory().join(file),
+            disk: Arc::new(SystemDisk),
+            clock: self.clock.clone(),
+            boot: boot_id(),
+        };
+        Store::open(place, Box::new(move |written| telemetry.state_written(written))).map_err(AppError::Locked)
     }
 }
 
@@ -212,6 +243,8 @@ fn stamps(config: &ProviderConfig, secrets: &SecretReader) -> Vec<Option<Stamp>>
 /// Keeps the poller on the configuration that is in force.
 struct Keeper {
     origin: Origin,
+    /// Of the state, as configured.
+    place: Option<PathBuf>,
     live: Vec<LiveProvider>,
     poller: Handle,
     telemetry: Arc<Telemetry>,
@@ -225,6 +258,9 @@ impl Keeper {
         let loaded = tokio::task::spawn_blocking(move || origin.load()).await;
         let now = self.clock.now().wall;
         let refused = match loaded {
+            Ok(Ok(loaded)) if loaded.config.state != self.place => {
+                "state.file is not what it was at the start: restart to move the state".to_owned()
+            }
             Ok(Ok(loaded)) => {
                 let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
                 self.live = live;

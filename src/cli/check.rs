@@ -50,6 +50,10 @@ fn sound(provider: &ProviderConfig, secrets: &SecretReader) -> bool {
 fn report(name: &str, config: &Config, secrets: &SecretReader) -> String {
     let accounts: usize = config.providers.iter().map(|provider| provider.accounts.len()).sum();
     let mut out = format!("{name}: {} providers, {accounts} accounts, nothing wrong\n", config.providers.len());
+    if let Some(file) = &config.state {
+        // writing to a String cannot fail
+        let _ = writeln!(out, "state in {}", file.display());
+    }
     for provider in &config.providers {
         describe(&mut out, provider, secrets);
     }

@@ -127,6 +127,7 @@ enum Exit {
     Fine = 0,
     Failed = 1,
     BadConfig = 2,
+    Locked = 3,
 }
 
 /// Runs the program with the arguments of this process.
@@ -200,6 +201,7 @@ fn on_runtime(daemon: impl Future<Output = Result<(), AppError>>) -> Exit {
     match outcome {
         Ok(()) => Exit::Fine,
         Err(error @ AppError::Config(_)) => complain(Exit::BadConfig, &error.to_string()),
+        Err(error @ AppError::Locked(_)) => complain(Exit::Locked, &error.to_string()),
         Err(error @ AppError::Runtime(_)) => complain(Exit::Failed, &error.to_string()),
     }
 }

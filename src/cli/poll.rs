@@ -19,6 +19,7 @@ use crate::poller::{Edge, Trace, poll_once};
 use crate::providers::Connection;
 use crate::rate_limit::RateLimiter;
 use crate::secret::Secret;
+use crate::store::Store;
 use crate::transport::HttpTransport;
 
 #[derive(Debug, Args)]
@@ -89,6 +90,7 @@ fn edge() -> Result<(Arc<Edge>, tokio::runtime::Runtime), String> {
     let transport = HttpTransport::new().map_err(|error| error.to_string())?;
     let telemetry = Telemetry::new().map_err(|error| error.to_string())?;
     let edge = Edge {
+        store: Store::memory(),
         clock: Arc::new(SystemClock),
         transport: Arc::new(transport),
         board: Arc::new(Board::default()),

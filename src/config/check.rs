@@ -21,7 +21,13 @@ const MOST_ACCOUNTS: usize = 10_000;
 /// The whole of it, or everything that is wrong with it.
 pub(super) fn check(root: &Node) -> Result<Config, Vec<Problem>> {
     let mut check = Check::default();
-    let defaults = check.keep(root.read_all::<raw::File>()).map(|file| file.defaults);
+    let file = check.keep(root.read_all::<raw::File>());
+    let defaults = file.as_ref().map(|file| file.defaults);
+    let state = file.and_then(|file| file.state).map(|state| state.file);
+    if state.as_ref().is_some_and(|file| file.file_name().is_none()) {
+        let message = "expected the name of a file, such as /var/lib/balance-exporter/state";
+        check.problems.push(Problem::at("state.file", message));
+    }
     if let Some(defaults) = defaults {
         check.problems.extend(pace::problems(defaults, defaults, &root.path().key("defaults")));
     }
@@ -30,7 +36,7 @@ pub(super) fn check(root: &Node) -> Result<Config, Vec<Problem>> {
         let message = format!("expected at most {MOST_ACCOUNTS} accounts in all");
         check.problems.push(Problem::at("providers", message).with_the_key());
     }
-    if check.problems.is_empty() { Ok(Config { providers }) } else { Err(check.problems) }
+    if check.problems.is_empty() { Ok(Config { state, providers }) } else { Err(check.problems) }
 }
 
 #[derive(Default)]

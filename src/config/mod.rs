@@ -5,8 +5,11 @@
 //! and never by showing a value, since any value may be a secret in the wrong place.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
 
 use crate::account::{AccountId, Wallet};
 use crate::document::{Node, Problem, Problems};
@@ -34,6 +37,8 @@ pub use secret_reader::{SecretReader, Stamp};
 /// Everything that is polled, checked as a whole.
 #[derive(Debug, PartialEq)]
 pub struct Config {
+    /// The name that the files of the state begin with, as written; `None` to keep it in memory.
+    pub state: Option<PathBuf>,
     /// In the order of the file.
     pub providers: Vec<ProviderConfig>,
 }
@@ -149,6 +154,13 @@ impl ProviderConfig {
         self.settings.secrets().into_iter().chain(self.way.secrets()).collect()
     }
 
+    /// What [`same_connection`](Self::same_connection) compares, in short: for a state that outlives the process.
+    pub fn fingerprint(&self) -> String {
+        let Site { base_url, environment } = &self.site;
+        let parts = [self.api.facts().name, base_url.as_str(), environment.as_str(), &self.own.canonical()];
+        fingerprint(&parts)
+    }
+
     /// Reads the secrets and takes them in: ready to be polled.
     pub fn connect(&self, secrets: &SecretReader) -> Result<Connection, Vec<Problem>> {
         let mut problems = Vec::new();
@@ -169,6 +181,24 @@ impl ProviderConfig {
             .and_then(|connection| Ok(Connection { route: self.way.route(&secrets)?, ..connection }));
         connected.map_err(|problem| vec![problem.below(self.own.path())])
     }
+}
+
+impl Asks {
+    /// The same for every two that are equal.
+    pub fn fingerprint(&self) -> String {
+        let Site { base_url, environment } = &self.site;
+        let (provider, account) = (self.provider.canonical(), self.account.canonical());
+        fingerprint(&[self.api, base_url.as_str(), environment.as_str(), &provider, &account])
+    }
+}
+
+fn fingerprint(parts: &[&str]) -> String {
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update(part.len().to_be_bytes());
+        digest.update(part);
+    }
+    digest.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 impl PartialEq for ProviderConfig {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
@@ -19,10 +20,23 @@ pub(super) struct File {
     /// What holds for every account that does not say otherwise.
     #[serde(default)]
     pub(super) defaults: Pace,
+    /// What must survive a restart: limits, readings and tokens. Without it, only memory keeps them.
+    #[serde(default)]
+    pub(super) state: Option<State>,
     /// The providers, each with its credentials, its limit and its accounts.
     #[schemars(with = "Vec<serde_json::Value>")]
     #[serde(rename = "providers")]
     _providers: Vec<IgnoredAny>, // the entries are read one by one
+}
+
+/// Where the state is.
+#[derive(Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct State {
+    /// The name that its files begin with, in a directory that the exporter may write to, such as
+    /// `/var/lib/balance-exporter/state`. A relative path starts at the configuration file.
+    #[schemars(with = "String")]
+    pub(super) file: PathBuf,
 }
 
 /// How often, and how long.

@@ -136,6 +136,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// The value as a text that is the same for every two that are equal, whatever the order of their keys.
+    pub fn canonical(&self) -> String {
+        canonical(&self.value)
+    }
+
     /// A tree of this value, at the top.
     pub fn new(value: Value) -> Self {
         Self { value, path: Path::default(), beside: &[] }
@@ -241,6 +246,19 @@ impl PartialEq for Node {
 }
 
 impl Eq for Node {}
+
+fn canonical(value: &Value) -> String {
+    match value {
+        Value::Mapping(mapping) => {
+            let entry = |(key, value)| format!("{}:{}", canonical(key), canonical(value));
+            let mut entries: Vec<_> = mapping.iter().map(entry).collect();
+            entries.sort();
+            format!("{{{}}}", entries.join(","))
+        }
+        Value::Sequence(values) => format!("[{}]", values.iter().map(canonical).collect::<Vec<_>>().join(",")),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Tagged(_) => format!("{value:?}"),
+    }
+}
 
 impl Hash for Node {
     fn hash<H: Hasher>(&self, state: &mut H) {

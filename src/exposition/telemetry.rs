@@ -18,6 +18,8 @@ const DURATIONS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 3
 /// From on time to a minute late, in seconds.
 const LATENESSES: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0];
 
+const STATE_WRITE_SUCCESS: &str = "balance_exporter_state_write_success";
+
 /// The registry and what is in it. The texts of HELP are in the catalogue.
 #[derive(Debug)]
 pub struct Telemetry {
@@ -28,6 +30,7 @@ pub struct Telemetry {
     poll_lateness: Histogram,
     reload_successful: IntGauge,
     reload_success: Gauge,
+    state_write_success: IntGauge,
 }
 
 impl Telemetry {
@@ -43,6 +46,7 @@ impl Telemetry {
             HistogramOpts::new("balance_exporter_poll_lateness_seconds", help).buckets(LATENESSES.to_vec()),
         )?;
         let reload_successful = IntGauge::new("balance_exporter_config_last_reload_successful", help)?;
+        let state_write_success = IntGauge::new(STATE_WRITE_SUCCESS, help)?;
         let reload_success = Gauge::new("balance_exporter_config_last_reload_success_timestamp_seconds", help)?;
         registry.register(Box::new(request_duration.clone()))?;
         registry.register(Box::new(poll_lateness.clone()))?;
@@ -50,7 +54,15 @@ impl Telemetry {
         registry.register(Box::new(reload_success.clone()))?;
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let providers = Mutex::default();
-        Ok(Self { registry, request_duration, providers, poll_lateness, reload_successful, reload_success })
+        Ok(Self {
+            registry,
+            request_duration,
+            providers,
+            poll_lateness,
+            reload_successful,
+            reload_success,
+            state_write_success,
+        })
     }
 
     /// Shows the provider from now on, before its first request.
@@ -89,6 +101,13 @@ impl Telemetry {
             #[expect(clippy::cast_precision_loss, reason = "exact for the next 285,000 years")]
             self.reload_success.set(at.as_millisecond() as f64 / 1000.0);
         }
+    }
+
+    /// The state was written, or could not be. Before the first time the metric is not there.
+    pub fn state_written(&self, written: bool) {
+        self.state_write_success.set(i64::from(written));
+        // from the second time on it is there already
+        let _ = self.registry.register(Box::new(self.state_write_success.clone()));
     }
 
     /// Everything as it is now; reads the process's own figures from `/proc`.

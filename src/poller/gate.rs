@@ -50,6 +50,7 @@ struct Place<'a> {
 impl Gate {
     pub(super) fn new(provider: Arc<str>, quota: Quota, edge: Arc<Edge>) -> Self {
         let limiter = Arc::new(Mutex::new(RateLimiter::new(quota)));
+        edge.store.know(&provider, &limiter);
         Self { provider, edge, limiter, moved: Notify::new(), throttles_in_a_row: Mutex::default() }
     }
 
@@ -94,6 +95,7 @@ impl Gate {
                 Admission::Go => {
                     let slot = Slot { gate: self, ticket: place.ticket.take() };
                     self.moved.notify_waiters();
+                    self.edge.store.lease(&self.provider).await;
                     return slot;
                 }
                 Admission::At(time) => tokio::select! {

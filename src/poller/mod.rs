@@ -27,10 +27,10 @@ use crate::clock::{BootTime, Clock, Now};
 use crate::config::{AccountConfig, ProviderConfig};
 use crate::exposition::Telemetry;
 use crate::failure::{ErrorReason, Failure};
-use crate::providers::{Connection, Login, Provider};
-use crate::route::Route;
+use crate::providers::{Connection, Provider};
 use crate::schedule::{Plan, Schedule, Turn};
 use crate::session::SessionKeeper;
+use crate::store::Store;
 use crate::transport::Transport;
 
 /// Everything outside that the poller touches.
@@ -39,6 +39,8 @@ pub struct Edge {
     pub clock: Arc<dyn Clock>,
     /// What carries requests.
     pub transport: Arc<dyn Transport>,
+    /// What must survive a restart.
+    pub store: Store,
     /// Where outcomes are filed.
     pub board: Arc<Board>,
     /// What is counted besides.
@@ -52,9 +54,9 @@ impl fmt::Debug for Edge {
 }
 
 impl Edge {
-    fn link(&self, login: Option<Arc<dyn Login>>, route: &Route, sessions: Arc<Mutex<SessionKeeper>>) -> Link {
-        let transport = self.transport.along(route).unwrap_or_else(|| self.transport.clone());
-        Link { login, sessions, transport }
+    fn link(&self, provider: &ProviderConfig, connection: &Connection, sessions: Arc<Mutex<SessionKeeper>>) -> Link {
+        let transport = self.transport.along(&connection.route).unwrap_or_else(|| self.transport.clone());
+        Link { login: connection.login.clone(), settings: provider.fingerprint(), sessions, transport }
     }
 }
 
@@ -110,7 +112,7 @@ pub async fn poll_once(
     let Some(adapter) = position.and_then(|position| connection.accounts.get(position)) else {
         return Err(Failure::new(ErrorReason::Internal, "the account does not belong to the provider"));
     };
-    let link = edge.link(connection.login, &connection.route, Arc::default());
+    let link = edge.link(provider, &connection, Arc::default());
     Walk { edge: &edge, config: account, provider: &**adapter, link: &link, gate: &gate, trace: Some(trace) }
         .poll()
         .await
@@ -203,7 +205,7 @@ impl Poller {
             gate.set_quota(provider.quota.clone());
             statuses.push(gate.status());
             self.edge.telemetry.know_provider(name);
-            let link = self.edge.link(connection.login, &connection.route, self.sessions(&provider));
+            let link = self.edge.link(&provider, &connection, self.sessions(&provider));
             let link = Arc::new(link);
             for (config, adapter) in provider.accounts.iter().zip(connection.accounts) {
                 let plan = Plan { interval: config.interval, stale_after: config.stale_after };
@@ -239,7 +241,7 @@ impl Poller {
     fn reconnect(&mut self, name: &str, connection: Connection) {
         let now = self.edge.clock.now();
         let Some((provider, link)) = self.links.get_mut(name) else { return };
-        *link = Arc::new(self.edge.link(connection.login, &connection.route, Arc::default()));
+        *link = Arc::new(self.edge.link(provider, &connection, Arc::default()));
         for (config, adapter) in provider.accounts.iter().zip(connection.accounts) {
             let Some(target) = self.targets.get_mut(&config.id) else { continue };
             let (config, gate) = (config.clone(), target.gate.clone());
@@ -251,10 +253,20 @@ impl Poller {
         }
     }
 
-    /// The sessions of a provider entry that logs in as before, else none.
+    /// The sessions of a provider entry that logs in as before, be it before a restart; else none.
     fn sessions(&self, provider: &ProviderConfig) -> Arc<Mutex<SessionKeeper>> {
-        let before = self.links.get(&provider.name).filter(|(before, _)| before.same_connection(provider));
-        before.map(|(_, link)| link.sessions.clone()).unwrap_or_default()
+        match self.links.get(&provider.name) {
+            Some((before, link)) if before.same_connection(provider) => link.sessions.clone(),
+            Some(_) => Arc::default(),
+            None => {
+                let kept = self.edge.store.session(&provider.name, &provider.fingerprint());
+                let mut sessions = SessionKeeper::default();
+                if let Some((session, asked)) = kept {
+                    sessions.obtained(session, asked);
+                }
+                Arc::new(Mutex::new(sessions))
+            }
+        }
     }
 
     fn begin_due(&mut self) {

@@ -18,11 +18,13 @@ use crate::transport::Transport;
 /// An adapter that asks for more requests than this in one poll is broken.
 const MOST_REQUESTS: usize = 8;
 
-/// What the accounts of a connection share: the login, what came of it, and the way there. The lock is held while a login is in flight, so that
-/// there is only one.
+/// What the accounts of a connection share: the login, what came of it, and the way there. The lock is held while a
+/// login is in flight, so that there is only one.
 pub(super) struct Link {
     pub(super) login: Option<Arc<dyn Login>>,
     pub(super) sessions: Arc<Mutex<SessionKeeper>>,
+    /// Which settings those were obtained with.
+    pub(super) settings: String,
     /// The provider's own way there.
     pub(super) transport: Arc<dyn Transport>,
 }
@@ -139,6 +141,10 @@ impl Walk<'_> {
                 Err(failure) => break Err(failure),
             }
         };
+        if let Ok(session) = &outcome {
+            // what it was obtained with may be spent
+            self.edge.store.keep_session(&self.config.id.provider, &self.link.settings, session, asked).await;
+        }
         let now = self.edge.clock.now();
         match outcome {
             Ok(session) => {

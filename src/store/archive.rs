@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::mpsc;
+#[cfg(test)]
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use tokio::sync::oneshot;
@@ -31,7 +33,8 @@ pub(super) struct Files {
 /// Makes the content, on whatever thread writes it.
 pub(super) type Content = Box<dyn FnOnce() -> Vec<u8> + Send>;
 
-struct Job {
+/// One replacement to be made.
+pub(super) struct Job {
     part: Part,
     content: Content,
     done: oneshot::Sender<io::Result<()>>,
@@ -42,7 +45,8 @@ pub(super) enum Archive {
     /// On a thread of its own.
     Thread(mpsc::Sender<Job>),
     /// At once, for simulated time, in which no other thread has a place.
-    Inline(Mutex<Files>),
+    #[cfg(test)]
+    Inline(Mutex<Box<Files>>),
 }
 
 impl fmt::Debug for Archive {
@@ -87,6 +91,7 @@ impl Archive {
     /// Replaces one file; returns when it is durable.
     pub(super) async fn replace(&self, part: Part, content: Content) -> io::Result<()> {
         let jobs = match self {
+            #[cfg(test)]
             Self::Inline(files) => return files.lock().unwrap_or_else(PoisonError::into_inner).replace(part, content),
             Self::Thread(jobs) => jobs,
         };

@@ -6,7 +6,6 @@
 //! process all the same, the next start takes its window for full, and a metric tells.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -134,7 +133,7 @@ impl Store {
     #[cfg(test)]
     pub(crate) fn open_inline(place: Place, is_new: bool, told: Told) -> Self {
         let (files, ledger, sessions) = recall(&place, is_new);
-        Self::assembled(place, told, Some(Archive::Inline(Mutex::new(files))), ledger, sessions, None)
+        Self::assembled(place, told, Some(Archive::Inline(Mutex::new(Box::new(files)))), ledger, sessions, None)
     }
 
     fn assembled(

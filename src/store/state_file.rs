@@ -78,7 +78,7 @@ impl StateFile {
         let candidates = [sound(current, intact), sound(replacement, intact), sound(previous, false)];
         let best = candidates.into_iter().flatten().max_by_key(|(generation, _, is_last)| (*generation, *is_last));
         let found = match (best, lost) {
-            (Some((generation, body, is_last)), lost) => {
+            (Some((generation, body, is_last)), _) => {
                 file.generation = generation;
                 if is_last { Found::Last(body) } else { Found::Earlier(body) }
             }
@@ -86,11 +86,6 @@ impl StateFile {
             (None, None) => Found::Nothing,
         };
         (file, found)
-    }
-
-    /// Why this file is never written, if it is not.
-    pub(super) fn untouchable(&self) -> Option<&str> {
-        self.untouchable.as_deref()
     }
 
     /// The file itself.
@@ -171,7 +166,7 @@ fn foreign() -> Content {
 /// Over everything that the first line says, and the body.
 fn digest(kind: &str, generation: u64, body: &[u8]) -> String {
     let sum = Sha256::new().chain_update(format!("{VERSION} {kind} {generation}\n")).chain_update(body).finalize();
-    sum.iter().map(|byte| format!("{byte:02x}")).collect()
+    sum.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]
@@ -248,7 +243,7 @@ mod tests {
                 Found::Earlier(body) => assert_eq!(body, b"old"),
                 // a first line that does not look like ours at all
                 Found::Unusable(_) => {
-                    assert!(file.untouchable().is_some() && file.replace(b"x").is_err());
+                    assert!(file.replace(b"x").is_err());
                     assert_eq!(disk.read(Path::new(PATH)).unwrap().unwrap(), bytes, "left as it is");
                     continue;
                 }

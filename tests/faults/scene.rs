@@ -16,6 +16,7 @@ use balance_exporter::exposition::{Format, Telemetry, negotiate, render};
 use balance_exporter::poller::{Edge, Fleet, Handle, Poller};
 use balance_exporter::providers::Connection;
 use balance_exporter::route::Route;
+use balance_exporter::store::Store;
 use balance_exporter::transport::{Authorities, HttpTransport, Settings, Transport};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -153,6 +154,7 @@ impl Scene {
         };
         let clock = Arc::new(Hand { start: SystemClock.now(), moved: Mutex::default() });
         let edge = Arc::new(Edge {
+            store: Store::memory(),
             clock: clock.clone(),
             transport: world.transport.clone(),
             board: Arc::new(Board::default()),

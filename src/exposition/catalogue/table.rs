@@ -258,6 +258,14 @@ pub static METRICS: &[Metric] = &[
         samples: Samples::Telemetry(Subject::Exporter),
     },
     Metric {
+        name: "balance_exporter_state_write_success",
+        kind: Kind::Gauge,
+        labels: &[],
+        presence: Presence::When("the configuration names a `state`"),
+        help: "1 if what must survive a restart was written when that was last tried, else 0: then the limits hold, but a restart would take them for spent.",
+        samples: Samples::Telemetry(Subject::Exporter),
+    },
+    Metric {
         name: "balance_exporter_poll_lateness_seconds",
         kind: Kind::Histogram,
         labels: &[],

@@ -23,6 +23,7 @@ use crate::poller::{Edge, Fleet, Handle, Poller};
 use crate::providers::{Connection, Exchange, Login, LoginExchange, LoginStep, Provider, Renewal, Session, Step};
 use crate::route::Route;
 use crate::secret::Secret;
+use crate::store::Store;
 use crate::transport::{Outcome, Transport};
 
 pub(super) const fn secs(secs: u64) -> Duration {
@@ -229,6 +230,7 @@ impl Stage {
             otherwise: Mutex::default(),
         });
         let edge = Arc::new(Edge {
+            store: Store::memory(),
             clock,
             transport: wire.clone(),
             board: Arc::default(),
