@@ -12,7 +12,7 @@ use http::{Request, Response};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::account::{AccountId, Balance, Reading, Wallet};
+use crate::account::{AccountId, Balance, Wallet};
 use crate::board::{AccountStatus, ProviderStatus};
 use crate::clock::{BootTime, Clock, Now};
 use crate::config::Config;
@@ -20,7 +20,9 @@ use crate::exposition::Telemetry;
 use crate::failure::{ErrorReason, Failure};
 use crate::money::{Amount, Currency};
 use crate::poller::{Edge, Fleet, Handle, Poller};
-use crate::providers::{Connection, Exchange, Login, LoginExchange, LoginStep, Provider, Renewal, Session, Step};
+use crate::providers::{
+    Connection, Exchange, Login, LoginExchange, LoginStep, Provider, Reading, Renewal, Session, Step,
+};
 use crate::route::Route;
 use crate::secret::Secret;
 use crate::store::Store;
@@ -112,9 +114,14 @@ impl Provider for Puppet {
                 Ok(Step::Send(request.body(Bytes::new()).unwrap()))
             }
             "balance" => {
-                let mut balance = Balance::empty(Wallet::MAIN, Currency::parse("GHS").unwrap());
-                balance.available = Some(Amount::parse(rest).unwrap());
-                Ok(Step::Done(Reading { balances: vec![balance], info: Vec::new(), identity: None }))
+                // all wallets hold the same
+                let balance = |wallet| {
+                    let mut balance = Balance::empty(Wallet::new(wallet), Currency::parse("GHS").unwrap());
+                    balance.available = Some(Amount::parse(rest).unwrap());
+                    balance
+                };
+                let balances = ["payout", "collection", "sms"].map(balance).into();
+                Ok(Step::Done(Reading::pretended(balances, Vec::new())))
             }
             "expired" => Ok(over(Renewal::Refresh)),
             "dead" => Ok(over(Renewal::LogIn)),
