@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::board::Board;
+use crate::board::{AccountStatus, Board};
 use crate::clock::{Clock, boot_id};
 use crate::config::{Loaded, ProviderConfig, Refused, SecretReader, Stamp};
 use crate::exposition::Telemetry;
@@ -130,19 +130,21 @@ impl App {
         let (poller, polling) = Poller::new(Arc::new(edge), seed()).start();
         let mut polling = tokio::spawn(polling);
         let place = loaded.config.state.clone();
+        recall(&store, &loaded, &board);
         let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
         poller.configure(fleet).await;
         telemetry.config_reloaded(true, self.clock.now().wall);
 
         let (asked, mut reloads) = mpsc::channel(1);
         let reloader = self.lifecycle.then(|| Arc::new(ReloadByChannel(asked.clone())) as Arc<dyn web::Reloader>);
-        let state = web::State::new(board, telemetry.clone(), self.clock.clone(), self.telemetry_path, reloader);
+        let state = web::State::new(board.clone(), telemetry.clone(), self.clock.clone(), self.telemetry_path, reloader);
         let server =
             web::spawn(listener, Arc::new(state), web::Limits::default()).map_err(failed("start the web side"))?;
         announce(server.address());
         tracing::info!("serving on http://{}/", server.address());
 
         let mut keeper = Keeper { origin: self.origin, place, live, poller, telemetry, clock: self.clock };
+        let mut following = std::pin::pin!(store.follow(&board));
         let mut look = tokio::time::interval(SECRETS_LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
@@ -156,6 +158,7 @@ impl App {
                     let _ = outcome.send(keeper.reload().await);
                 }
                 _ = look.tick() => keeper.take_new_secrets().await,
+                () = &mut following => {}
                 // a daemon that polls no more or answers no more must not look alive
                 _ = &mut polling => return Err(AppError::Runtime("the poller has stopped unexpectedly".to_owned())),
                 () = server.ended() => return Err(AppError::Runtime("the web side has stopped unexpectedly".to_owned())),
@@ -165,7 +168,7 @@ impl App {
         let drained = async {
             // scrapes are answered until the last poll is in
             keeper.poller.stop(DRAIN).await;
-            store.close().await;
+            store.close(&board).await;
             server.stop().await;
         };
         tokio::select! {
@@ -191,6 +194,17 @@ impl App {
         };
         Store::open(place, Box::new(move |written| telemetry.state_written(written))).map_err(AppError::Locked)
     }
+}
+
+/// Lets the board know what an earlier run knew of the accounts that are configured.
+fn recall(store: &Store, loaded: &Loaded, board: &Board) {
+    let Some(recalled) = store.recalled() else { return };
+    let configured = loaded.config.providers.iter().flat_map(|provider| &provider.accounts);
+    let known = configured.filter_map(|config| {
+        let memory = recalled.accounts.get(&config.id)?;
+        Some(AccountStatus::recalled(config.clone(), memory, recalled.since))
+    });
+    board.recall(known.collect(), recalled.providers);
 }
 
 fn on_signal(kind: SignalKind) -> Result<Signal, AppError> {

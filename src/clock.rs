@@ -58,6 +58,11 @@ impl Now {
         self.boot.since(then.boot).max(by_wall)
     }
 
+    /// What the boot clock will show when the wall clock shows `at`, if nobody steps that one; now if it has done so.
+    pub fn boot_at(&self, at: Timestamp) -> BootTime {
+        self.boot + Duration::try_from(at.duration_since(self.wall)).unwrap_or_default()
+    }
+
     /// What the wall clock will show at `at`, if nobody steps it.
     pub fn wall_at(&self, at: BootTime) -> Timestamp {
         let shifted = if at >= self.boot {

@@ -14,6 +14,8 @@ const MOST_INTEGER_DIGITS: usize = 15;
 const INTEGERS: u128 = 10_u128.pow(15);
 /// Most digits after the decimal point.
 const MOST_DECIMALS: usize = 8;
+/// Most digits of a sum: what fits an `i128`.
+const MOST_DIGITS: usize = 38;
 
 /// A decimal number, exact: `digits / 10^decimals`.
 ///
@@ -43,9 +45,18 @@ impl Amount {
     /// Nothing, exactly.
     pub const ZERO: Self = Self { digits: 0, decimals: 0 };
 
+    /// Reads what [`Display`](fmt::Display) wrote, which may be a sum, with more digits than a provider may send.
+    pub fn recalled(text: &str) -> Result<Self, NotAnAmount> {
+        Self::read(text, MOST_DIGITS, MOST_DIGITS)
+    }
+
     /// Reads `-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,8})?` and nothing else: no exponent, no plus sign, no
     /// thousands separator, no `NaN`. `-0` is zero.
     pub fn parse(text: &str) -> Result<Self, NotAnAmount> {
+        Self::read(text, MOST_INTEGER_DIGITS, MOST_DECIMALS)
+    }
+
+    fn read(text: &str, most_integer_digits: usize, most_decimals: usize) -> Result<Self, NotAnAmount> {
         let (negative, rest) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text),
@@ -58,8 +69,9 @@ impl Amount {
         let plain = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
         let leading_zero = integer.len() > 1 && integer.starts_with('0');
         if integer.is_empty()
-            || integer.len() > MOST_INTEGER_DIGITS
-            || fraction.len() > MOST_DECIMALS
+            || integer.len() > most_integer_digits
+            || fraction.len() > most_decimals
+            || integer.len() + fraction.len() > MOST_DIGITS
             || leading_zero
             || !plain(integer)
             || !plain(fraction)

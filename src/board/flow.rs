@@ -15,7 +15,7 @@ pub struct Flow {
     /// Sum of the rises.
     pub inflow: Amount,
     /// What could be spent at the last reading.
-    last: Amount,
+    pub(super) last: Amount,
 }
 
 /// Adds what changed in a wallet since its last reading.

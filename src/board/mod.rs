@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::account::AccountId;
 use crate::clock::Now;
@@ -17,9 +18,11 @@ use crate::rate_limit::RateLimiter;
 
 mod flow;
 mod jump;
+mod memory;
 mod snapshot;
 
 pub use flow::Flow;
+pub use memory::{Memory, Since};
 pub use snapshot::Snapshot;
 
 /// Everything known of one account.
@@ -89,7 +92,19 @@ impl AccountStatus {
 
     /// True once a poll has ended, well or badly.
     pub const fn attempted(&self) -> bool {
-        self.polls > 0
+        self.last_poll.is_some()
+    }
+
+    /// The same account with the counters that another look at it had.
+    fn counting_as(&self, other: &Self) -> Self {
+        Self {
+            polls: other.polls,
+            failures: other.failures,
+            readings_held: other.readings_held,
+            repeated_replies: other.repeated_replies,
+            flows: other.flows.clone(),
+            ..self.clone()
+        }
     }
 
     /// Takes a good reading in, unless it must wait: it is far from the last one, and no held one agrees with it.
@@ -140,12 +155,8 @@ pub struct ProviderStatus {
     pub name: Arc<str>,
     /// Its slots; looked at briefly, never across a wait.
     pub limiter: Arc<Mutex<RateLimiter>>,
-    /// Requests sent, logins and retries included.
-    pub requests: u64,
-    /// Requests that had to wait for a slot.
-    pub deferred: u64,
-    /// Replies by which the provider asked us to slow down.
-    pub throttled: u64,
+    /// What was counted.
+    pub counts: Counts,
     /// Provider's clock minus ours, in whole seconds as the header `Date` has it, at the last reply.
     pub clock_skew_seconds: Option<i64>,
     /// When the current session ends, for a provider that logs in.
@@ -167,39 +178,108 @@ pub struct Board(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    latest: Statuses,
+    /// What has left, or has not come since the start: its past does not end with its entry.
+    absent_accounts: BTreeMap<AccountId, Arc<AccountStatus>>,
+    absent_providers: BTreeMap<Arc<str>, Counts>,
+    /// What will be remembered after a crash, if there is a state. A counter that a restart sets back looks like a
+    /// great leap, and so none is shown before it is kept.
+    kept: Option<Statuses>,
+}
+
+#[derive(Debug, Default)]
+struct Statuses {
     providers: BTreeMap<Arc<str>, Arc<ProviderStatus>>,
     accounts: BTreeMap<AccountId, Arc<AccountStatus>>,
 }
 
+/// The counters of a provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Requests sent, logins and retries included.
+    pub requests: u64,
+    /// Requests that had to wait for a slot.
+    pub deferred: u64,
+    /// Replies by which the provider asked us to slow down.
+    pub throttled: u64,
+}
+
 impl Board {
-    /// What stands on it now.
+    /// What it shows now.
     pub fn view(&self) -> View {
         let inner = self.lock();
+        let Some(kept) = &inner.kept else { return inner.latest.view() };
+        let account = |(id, status): (&AccountId, &Arc<AccountStatus>)| match kept.accounts.get(id) {
+            Some(known) if !Arc::ptr_eq(known, status) => Arc::new(status.counting_as(known)),
+            Some(_) | None => status.clone(),
+        };
+        let provider = |(name, status): (&Arc<str>, &Arc<ProviderStatus>)| match kept.providers.get(name) {
+            Some(known) if known.counts != status.counts => {
+                Arc::new(ProviderStatus { counts: known.counts, ..ProviderStatus::clone(status) })
+            }
+            Some(_) | None => status.clone(),
+        };
         View {
-            providers: inner.providers.values().cloned().collect(),
-            accounts: inner.accounts.values().cloned().collect(),
+            providers: inner.latest.providers.iter().map(provider).collect(),
+            accounts: inner.latest.accounts.iter().map(account).collect(),
         }
+    }
+
+    /// What stands on it now, with the counters that are not kept yet.
+    pub fn latest(&self) -> View {
+        self.lock().latest.view()
+    }
+
+    /// What was known before the start. From now on counters are shown once they are [kept](Self::keep).
+    pub fn recall(&self, accounts: Vec<AccountStatus>, providers: BTreeMap<Arc<str>, Counts>) {
+        let mut inner = self.lock();
+        inner.absent_accounts =
+            accounts.into_iter().map(|status| (status.config.id.clone(), Arc::new(status))).collect();
+        inner.absent_providers = providers;
+        inner.kept = Some(Statuses::default());
+    }
+
+    /// This look is kept, or cannot be: its counters may be shown.
+    pub fn keep(&self, look: &View) {
+        let mut inner = self.lock();
+        let kept = inner.kept.get_or_insert_default();
+        kept.accounts.extend(look.accounts.iter().map(|status| (status.config.id.clone(), status.clone())));
+        kept.providers.extend(look.providers.iter().map(|status| (status.name.clone(), status.clone())));
+    }
+
+    /// True if nothing has changed since what is kept.
+    pub fn is_kept(&self) -> bool {
+        let inner = self.lock();
+        let Some(kept) = &inner.kept else { return true };
+        let Statuses { providers, accounts } = &inner.latest;
+        accounts.iter().all(|(id, status)| kept.accounts.get(id).is_some_and(|known| Arc::ptr_eq(known, status)))
+            && providers.iter().all(|(name, status)| {
+                kept.providers.get(name).is_some_and(|known| known.counts == status.counts)
+            })
     }
 
     /// One account, if it is configured.
     pub fn account(&self, id: &AccountId) -> Option<Arc<AccountStatus>> {
-        self.lock().accounts.get(id).cloned()
+        self.lock().latest.accounts.get(id).cloned()
     }
 
     /// Makes the board be about exactly these providers and accounts. What is known of those that stay, stays;
     /// but a reading and its flows go when the account asks for something else from now on.
     pub fn configure(&self, providers: Vec<ProviderStatus>, accounts: &[Arc<AccountConfig>]) {
-        let mut inner = self.lock();
-        let mut known = std::mem::take(&mut inner.providers);
+        let inner = &mut *self.lock();
+        let mut known = std::mem::take(&mut inner.latest.providers);
         for mut fresh in providers {
             if let Some(before) = known.remove(&fresh.name) {
                 fresh = ProviderStatus { limiter: fresh.limiter, ..ProviderStatus::clone(&before) };
+            } else if let Some(counts) = inner.absent_providers.remove(&fresh.name) {
+                fresh.counts = counts;
             }
-            inner.providers.insert(fresh.name.clone(), Arc::new(fresh));
+            inner.latest.providers.insert(fresh.name.clone(), Arc::new(fresh));
         }
-        let mut known = std::mem::take(&mut inner.accounts);
+        inner.absent_providers.extend(known.into_iter().map(|(name, status)| (name, status.counts)));
+        let mut known = std::mem::take(&mut inner.latest.accounts);
         for config in accounts {
-            let status = match known.remove(&config.id) {
+            let status = match known.remove(&config.id).or_else(|| inner.absent_accounts.remove(&config.id)) {
                 Some(before) if before.config == *config => before,
                 Some(before) if before.config.asks == config.asks => {
                     Arc::new(AccountStatus { config: config.clone(), ..AccountStatus::clone(&before) })
@@ -213,7 +293,20 @@ impl Board {
                 }),
                 None => Arc::new(AccountStatus::new(config.clone())),
             };
-            inner.accounts.insert(config.id.clone(), status);
+            inner.latest.accounts.insert(config.id.clone(), status);
+        }
+        inner.absent_accounts.extend(known);
+        if let Some(kept) = &mut inner.kept {
+            // what has just come, came with counters that are kept already
+            let Statuses { providers, accounts } = &inner.latest;
+            kept.accounts.retain(|id, _| accounts.contains_key(id));
+            kept.providers.retain(|name, _| providers.contains_key(name));
+            for (id, status) in accounts {
+                kept.accounts.entry(id.clone()).or_insert_with(|| status.clone());
+            }
+            for (name, status) in providers {
+                kept.providers.entry(name.clone()).or_insert_with(|| status.clone());
+            }
         }
     }
 
@@ -248,13 +341,13 @@ impl Board {
 
     /// Changes what is known of a provider, if it is configured.
     pub fn update_provider(&self, name: &str, change: impl FnOnce(&mut ProviderStatus)) {
-        if let Some(status) = self.lock().providers.get_mut(name) {
+        if let Some(status) = self.lock().latest.providers.get_mut(name) {
             change(Arc::make_mut(status));
         }
     }
 
     fn update<T>(&self, id: &AccountId, change: impl FnOnce(&mut AccountStatus) -> T) -> Option<T> {
-        self.lock().accounts.get_mut(id).map(|status| change(Arc::make_mut(status)))
+        self.lock().latest.accounts.get_mut(id).map(|status| change(Arc::make_mut(status)))
     }
 
     /// A panic elsewhere must not blind the scrape.
@@ -263,10 +356,19 @@ impl Board {
     }
 }
 
+impl Statuses {
+    fn view(&self) -> View {
+        View {
+            providers: self.providers.values().cloned().collect(),
+            accounts: self.accounts.values().cloned().collect(),
+        }
+    }
+}
+
 impl ProviderStatus {
     /// A provider that was never asked.
     pub const fn new(name: Arc<str>, limiter: Arc<Mutex<RateLimiter>>) -> Self {
-        Self { name, limiter, requests: 0, deferred: 0, throttled: 0, clock_skew_seconds: None, session_expiry: None }
+        Self { name, limiter, counts: Counts { requests: 0, deferred: 0, throttled: 0 }, clock_skew_seconds: None, session_expiry: None }
     }
 
     /// Until when nothing is sent because the provider asked for that.

@@ -104,9 +104,9 @@ pub(crate) fn board() -> Board {
     board.file(&configs[2], Ok(full), at(99));
     board.set_next_poll(&configs[2].id, at(129).wall);
     board.update_provider("payby-uae", |status| {
-        status.requests = 7;
-        status.deferred = 2;
-        status.throttled = 1;
+        status.counts.requests = 7;
+        status.counts.deferred = 2;
+        status.counts.throttled = 1;
         status.clock_skew_seconds = Some(-3);
         status.session_expiry = Some(at(3_600).wall);
         status.limiter.lock().unwrap().pause(at(160).boot);

@@ -137,15 +137,15 @@ pub(super) fn info(status: &AccountStatus, now: &Now, series: &mut Series<'_>) {
 }
 
 pub(super) fn requests(status: &ProviderStatus, _: &Now, series: &mut Series<'_>) {
-    series.put(&[], status.requests);
+    series.put(&[], status.counts.requests);
 }
 
 pub(super) fn deferred(status: &ProviderStatus, _: &Now, series: &mut Series<'_>) {
-    series.put(&[], status.deferred);
+    series.put(&[], status.counts.deferred);
 }
 
 pub(super) fn throttled(status: &ProviderStatus, _: &Now, series: &mut Series<'_>) {
-    series.put(&[], status.throttled);
+    series.put(&[], status.counts.throttled);
 }
 
 pub(super) fn limit_requests(status: &ProviderStatus, now: &Now, series: &mut Series<'_>) {

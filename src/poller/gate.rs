@@ -89,7 +89,7 @@ impl Gate {
             };
             if admission != Admission::Go && !deferred {
                 deferred = true;
-                self.edge.board.update_provider(&self.provider, |status| status.deferred += 1);
+                self.edge.board.update_provider(&self.provider, |status| status.counts.deferred += 1);
             }
             match admission {
                 Admission::Go => {
@@ -120,7 +120,7 @@ impl Gate {
         let until = now.boot + retry_after.unwrap_or(own);
         limiter.pause(until);
         drop((in_a_row, limiter));
-        self.edge.board.update_provider(&self.provider, |status| status.throttled += 1);
+        self.edge.board.update_provider(&self.provider, |status| status.counts.throttled += 1);
         tracing::warn!(
             provider = %self.provider,
             until = %now.wall_at(until),
@@ -152,7 +152,7 @@ impl Slot<'_> {
         let edge = &self.gate.edge;
         let provider = &*self.gate.provider;
         let begun = edge.clock.now();
-        edge.board.update_provider(provider, |status| status.requests += 1);
+        edge.board.update_provider(provider, |status| status.counts.requests += 1);
         let shown = trace.map(|_| request.clone());
         let outcome = transport.send(request, *left).await;
         let now = edge.clock.now();

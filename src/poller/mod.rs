@@ -63,6 +63,9 @@ impl Edge {
 /// What is to be polled from now on: every provider entry with its secrets in hand.
 pub type Fleet = Vec<(Arc<ProviderConfig>, Connection)>;
 
+/// A refused account is polled after this at the latest, when it comes back.
+const MOST_RESUMED: Duration = Duration::from_secs(15 * 60);
+
 /// Speaks to a running poller.
 #[derive(Clone, Debug)]
 pub struct Handle(mpsc::Sender<Command>);
@@ -217,7 +220,13 @@ impl Poller {
             links.insert(name.clone(), (provider, link));
         }
         self.edge.board.configure(statuses, &accounts);
+        let arrived: Vec<_> = plans.keys().filter(|id| !self.targets.contains_key(*id)).cloned().collect();
         self.schedule.replace(&plans, now.boot);
+        for id in arrived {
+            if let Some(due) = self.edge.board.account(&id).and_then(|status| resumed(&status, &now)) {
+                self.schedule.resume(&id, due);
+            }
+        }
         for (id, target) in &targets {
             if self.targets.get(id).is_some_and(|before| before.config.asks != target.config.asks) {
                 self.schedule.expedite(id, now.boot);
@@ -322,6 +331,19 @@ impl Poller {
             self.tasks.shutdown().await;
         }
     }
+}
+
+/// When an account is due that was polled before it came: when it was due then. Nobody knows what the wall clock did
+/// meanwhile, and so it is never later than the next poll could have been.
+fn resumed(status: &AccountStatus, now: &Now) -> Option<BootTime> {
+    let longest = match &status.last_failure {
+        _ if status.poll_success => status.config.interval,
+        // whoever is refused must not try again because of a restart, or the credentials may be locked
+        Some((_, failure)) if failure.reason == ErrorReason::Auth => MOST_RESUMED,
+        // what it failed for may be mended
+        Some(_) | None => return None,
+    };
+    Some(now.boot_at(status.next_poll?).min(now.boot + longest))
 }
 
 async fn wait_until(clock: &dyn Clock, next: Option<BootTime>) {

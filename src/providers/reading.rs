@@ -76,6 +76,12 @@ impl Reading {
         Self { postmark, ..self }
     }
 
+    /// What an earlier run of the exporter read and wrote down, checked once more. What else the provider said comes
+    /// back with the next reply.
+    pub(crate) fn recalled(balances: Vec<Balance>) -> Option<Self> {
+        Self::of(balances).ok()
+    }
+
     /// One entry per wallet.
     pub fn balances(&self) -> &[Balance] {
         &self.balances

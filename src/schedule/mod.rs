@@ -106,6 +106,16 @@ impl Schedule {
         }
     }
 
+    /// Lets an account that has had no turn yet wait until `due`: it was polled not long ago, before a restart or
+    /// before it left for a while.
+    pub fn resume(&mut self, id: &AccountId, due: BootTime) {
+        if let Some(Entry { state: State::Waiting(first), .. }) = self.entries.get(id)
+            && *first < due
+        {
+            self.wait_until(id, due);
+        }
+    }
+
     /// Lets a waiting account have its next turn at once, its failures forgotten: it asks something new.
     pub fn expedite(&mut self, id: &AccountId, now: BootTime) {
         self.refused.remove(&id.provider);

@@ -8,9 +8,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+mod accounts;
 mod archive;
 #[cfg(test)]
 pub(crate) mod brittle_disk;
@@ -21,6 +23,7 @@ mod origin;
 mod sessions;
 mod state_file;
 
+pub use accounts::Recalled;
 pub use disk::{Disk, SystemDisk};
 
 use archive::{Archive, Files, Part};
@@ -29,12 +32,18 @@ use lock::{Lock, Refused};
 use sessions::Sessions;
 use state_file::{Found, StateFile};
 
+use crate::board::Board;
 use crate::clock::{BootTime, Clock};
 use crate::providers::Session;
 use crate::rate_limit::RateLimiter;
 
 /// A file that was put there more than this before or after it was written, in milliseconds, is a copy.
 const MOST_APART_MS: i64 = 60_000;
+
+/// What is known of the accounts is written this often at most …
+const LEAST_PAUSE: Duration = Duration::from_secs(5);
+/// … and so seldom that it takes no more than this share of the time.
+const MOST_BUSY: u32 = 200;
 
 /// The state. Without a file everything is forgotten at the end of the process.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +58,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     boot: String,
     ledger: Mutex<Ledger>,
+    recalled: Mutex<Option<Recalled>>,
     sessions: Mutex<Sessions>,
     /// One lease at a time, so that those who wait share it.
     leasing: tokio::sync::Mutex<()>,
@@ -111,11 +121,9 @@ impl Store {
         };
         let is_new = lock.as_ref().is_ok_and(|lock| lock.is_new);
         let taken = lock.and_then(|lock| Ok((lock, recall(&place, is_new))));
-        let taken = taken.and_then(|(lock, (files, ledger, sessions))| {
-            Ok((lock, Archive::start(files)?, ledger, sessions))
-        });
-        let (lock, archive, ledger, sessions) = match taken {
-            Ok((lock, archive, ledger, sessions)) => (Some(lock), Some(archive), ledger, sessions),
+        let taken = taken.and_then(|(lock, (files, memory))| Ok((lock, Archive::start(files)?, memory)));
+        let (lock, archive, memory) = match taken {
+            Ok((lock, archive, memory)) => (Some(lock), Some(archive), memory),
             Err(error) => {
                 let path = place.path.display();
                 tracing::error!(
@@ -123,33 +131,33 @@ impl Store {
                      is taken for a full limit"
                 );
                 told(false);
-                (None, None, Ledger::open(None, &place.boot, &place.clock.now()), Sessions::default())
+                (None, None, Everything::unknown(&place))
             }
         };
-        Ok(Self::assembled(place, told, archive, ledger, sessions, lock))
+        Ok(Self::assembled(place, told, archive, memory, lock))
     }
 
     /// The same without a thread and a lock, for simulated time.
     #[cfg(test)]
     pub(crate) fn open_inline(place: Place, is_new: bool, told: Told) -> Self {
-        let (files, ledger, sessions) = recall(&place, is_new);
-        Self::assembled(place, told, Some(Archive::Inline(Mutex::new(Box::new(files)))), ledger, sessions, None)
+        let (files, memory) = recall(&place, is_new);
+        Self::assembled(place, told, Some(Archive::Inline(Mutex::new(Box::new(files)))), memory, None)
     }
 
     fn assembled(
         place: Place,
         told: Told,
         archive: Option<Archive>,
-        ledger: Ledger,
-        sessions: Sessions,
+        memory: Everything,
         lock: Option<Lock>,
     ) -> Self {
         Self(Some(Arc::new(Inner {
             archive,
             clock: place.clock,
             boot: place.boot,
-            ledger: Mutex::new(ledger),
-            sessions: Mutex::new(sessions),
+            ledger: Mutex::new(memory.ledger),
+            recalled: Mutex::new(Some(memory.accounts)),
+            sessions: Mutex::new(memory.sessions),
             leasing: tokio::sync::Mutex::default(),
             told,
             failing: Mutex::default(),
@@ -195,9 +203,29 @@ impl Store {
         inner.replace(Part::Sessions, written).await;
     }
 
+    /// What an earlier run knew of the accounts; once, and only if there is a state.
+    pub fn recalled(&self) -> Option<Recalled> {
+        locked(&self.0.as_ref()?.recalled).take()
+    }
+
+    /// Writes down what is known of the accounts, again and again, for as long as anybody waits for it.
+    pub async fn follow(&self, board: &Board) {
+        let Some(inner) = &self.0 else { return std::future::pending().await };
+        let mut pause = LEAST_PAUSE;
+        loop {
+            tokio::time::sleep(pause).await;
+            if !board.is_kept() {
+                let began = inner.clock.now().boot;
+                inner.write_accounts(board).await;
+                pause = LEAST_PAUSE.max(inner.clock.now().boot.since(began) * MOST_BUSY);
+            }
+        }
+    }
+
     /// Writes down how it ended, once nothing is sent any more.
-    pub async fn close(&self) {
+    pub async fn close(&self, board: &Board) {
         let Some(inner) = &self.0 else { return };
+        inner.write_accounts(board).await;
         locked(&inner.ledger).settle();
         inner.write_ledger().await;
     }
@@ -211,10 +239,23 @@ impl Inner {
         locked(&self.ledger).grant(leases);
     }
 
+    async fn write_accounts(&self, board: &Board) {
+        let look = board.latest();
+        let now = self.clock.now();
+        let (boot, same) = (self.boot.clone(), look.clone());
+        self.replace_with(Part::Accounts, move || accounts::Written::new(&boot, &now, &same)).await;
+        // what cannot be kept is shown all the same: silence would be worse than a counter that is set back
+        board.keep(&look);
+    }
+
     async fn replace<T: serde::Serialize + Send + 'static>(&self, part: Part, content: T) {
+        self.replace_with(part, move || content).await;
+    }
+
+    async fn replace_with<T: serde::Serialize>(&self, part: Part, content: impl FnOnce() -> T + Send + 'static) {
         let Some(archive) = &self.archive else { return };
         // these types have nothing that cannot be written as JSON; nothing is no content that anybody would read
-        let outcome = archive.replace(part, Box::new(move || serde_json::to_vec(&content).unwrap_or_default())).await;
+        let outcome = archive.replace(part, Box::new(move || serde_json::to_vec(&content()).unwrap_or_default())).await;
         (self.told)(outcome.is_ok());
         let was_failing = std::mem::replace(&mut *locked(&self.failing), outcome.is_err());
         match outcome {
@@ -246,8 +287,26 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// What is known of earlier runs.
+struct Everything {
+    ledger: Ledger,
+    accounts: Recalled,
+    sessions: Sessions,
+}
+
+impl Everything {
+    fn unknown(place: &Place) -> Self {
+        let now = place.clock.now();
+        Self {
+            ledger: Ledger::open(None, &place.boot, &now),
+            accounts: Recalled::of(None, &place.boot, &now),
+            sessions: Sessions::default(),
+        }
+    }
+}
+
 /// What the files say, and the files themselves, ready to be written.
-fn recall(place: &Place, is_new: bool) -> (Files, Ledger, Sessions) {
+fn recall(place: &Place, is_new: bool) -> (Files, Everything) {
     let now = place.clock.now();
     let suffix = now.wall.as_second().to_string();
     let open = |ending: Option<&str>, kind| {
@@ -255,7 +314,7 @@ fn recall(place: &Place, is_new: bool) -> (Files, Ledger, Sessions) {
         StateFile::open(place.disk.clone(), path, kind, &suffix)
     };
     let (mut limits, found_limits) = open(Some("limits"), "limits");
-    let (accounts, _) = open(None, "accounts");
+    let (accounts, found_accounts) = open(None, "accounts");
     let (sessions, found_sessions) = open(Some("sessions"), "sessions");
 
     let written: Option<ledger::Written> = match found_limits {
@@ -298,8 +357,21 @@ fn recall(place: &Place, is_new: bool) -> (Files, Ledger, Sessions) {
             None
         }
     };
-    let kept = Sessions::open(kept, &place.boot, &now);
-    (Files { limits, accounts, sessions }, ledger, kept)
+    let sessions_kept = Sessions::open(kept, &place.boot, &now);
+    let known = match found_accounts {
+        Found::Last(body) => parsed(&accounts, &body),
+        Found::Earlier(body) => {
+            tracing::warn!("{} was lost: the accounts are as they were a little earlier", accounts.path().display());
+            parsed(&accounts, &body)
+        }
+        Found::Nothing => None,
+        Found::Unusable(why) => {
+            tracing::error!("{} is not used: {why}; every account begins anew", accounts.path().display());
+            None
+        }
+    };
+    let accounts_known = Recalled::of(known, &place.boot, &now);
+    (Files { limits, accounts, sessions }, Everything { ledger, accounts: accounts_known, sessions: sessions_kept })
 }
 
 /// The content, whose checksum is right.

@@ -88,7 +88,7 @@ async fn a_provider_that_says_slower_is_left_alone_longer_each_time() {
     let handle = stage.play(&[entry("p", &["a"]), entry("q", &["z"])]).await;
     for pause in [30, 60, 120, 240, 480, 900, 900] {
         let before = stage.count("/a");
-        while stage.provider("p").throttled < before as u64 + 1 {
+        while stage.provider("p").counts.throttled < before as u64 + 1 {
             sleep(secs(1)).await;
         }
         assert!(stage.pause("p") <= pause && stage.pause("p") + 2 > pause, "{pause}: {}", stage.pause("p"));
@@ -118,7 +118,7 @@ async fn many_that_hear_slower_at_once_heard_it_once() {
     }
     let _handle = stage.play(&[Entry::new("p", &names)]).await;
     sleep(secs(6)).await;
-    assert_eq!(stage.provider("p").throttled, 20);
+    assert_eq!(stage.provider("p").counts.throttled, 20);
     assert!((28..=30).contains(&stage.pause("p")), "{}", stage.pause("p"));
 }
 
@@ -131,7 +131,7 @@ async fn a_login_that_hears_slower_heard_it_once() {
     let _handle = stage.play(&[Entry { login: true, ..Entry::new("p", &names) }]).await;
     sleep(secs(7)).await;
     assert_eq!(stage.paths(), ["/login"]);
-    assert_eq!(stage.provider("p").throttled, 1);
+    assert_eq!(stage.provider("p").counts.throttled, 1);
     assert!((97..=100).contains(&stage.pause("p")), "{}", stage.pause("p"));
     assert!(names.iter().all(|name| stage.account("p", name).failures(ErrorReason::RateLimited) == 1));
 }

@@ -10,12 +10,12 @@ async fn what_stays_the_same_is_not_disturbed() {
     sleep(secs(10)).await;
     let (before, sent) = (stage.account("p", "a"), stage.sent().len());
     let left = |stage: &Stage| stage.provider("p").limiter.lock().unwrap().remaining(stage.edge.clock.now().boot);
-    assert_eq!((left(&stage), stage.provider("p").requests), (vec![3], 3));
+    assert_eq!((left(&stage), stage.provider("p").counts.requests), (vec![3], 3));
     handle.configure(fleet(&[entry(&["a", "b", "c"])])).await;
     sleep(secs(5)).await;
     // the new one is polled; the session, the counters, the readings and what was sent are still known
     assert_eq!(stage.paths()[sent..], ["/c"]);
-    assert_eq!((left(&stage), stage.provider("p").requests), (vec![2], 4));
+    assert_eq!((left(&stage), stage.provider("p").counts.requests), (vec![2], 4));
     let after = stage.account("p", "a");
     assert_eq!((after.polls, &after.snapshot, after.next_poll), (1, &before.snapshot, before.next_poll));
     assert!(after.snapshot.is_some());
