@@ -172,6 +172,15 @@ impl Scene {
         Ok(())
     }
 
+    /// Takes in these secrets, as when their files have changed.
+    pub(crate) async fn renew(&mut self, secrets: BTreeMap<String, String>) -> Result<(), String> {
+        self.setting.secrets = secrets;
+        for (provider, connection) in self.fleet("20s")? {
+            self.handle.reconnect(provider.name.clone(), connection).await;
+        }
+        Ok(())
+    }
+
     fn fleet(&self, timeout: &str) -> Result<Fleet, String> {
         let mut environment = secrets();
         environment.extend(self.setting.secrets.clone());
