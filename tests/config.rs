@@ -266,7 +266,7 @@ fn certificates_are_read_with_the_secrets() {
     assert_ne!(loaded.config.providers[0], plain.providers[0], "another way is another configuration");
 
     for (name, content, why) in [
-        ("ca.pem", "hunter2", "exporter.yaml:6:23: providers[0].tls.ca: expected certificates of authorities in PEM"),
+        ("ca.pem", "hunter2", "exporter.yaml:6:18: providers[0].tls.ca: expected certificates of authorities in PEM"),
         ("own.key.pem", "hunter2", "providers[0].tls.client_key: expected a private key in PEM"),
     ] {
         let before = fs::read_to_string(directory.path().join(name)).unwrap();
