@@ -10,7 +10,7 @@ use std::time::Duration;
 pub enum ErrorReason {
     /// No usable address of the provider's host in time.
     Dns,
-    /// No connection to the provider's host, or it was reset before an answer.
+    /// No connection to the provider's host, or it was closed before an answer.
     Connect,
     /// No TLS session, or the peer could not be verified.
     Tls,
@@ -85,7 +85,7 @@ impl ErrorReason {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::Dns => "the name of the provider's host could not be resolved in time",
-            Self::Connect => "no connection to the provider, or it was reset before an answer",
+            Self::Connect => "no connection to the provider, or it was closed before an answer",
             Self::Tls => "no TLS session, or the provider's certificate could not be verified",
             Self::Timeout => "connected, but no complete answer by the deadline",
             Self::Auth => "the provider refused the credentials or the signature",
@@ -106,7 +106,7 @@ impl ErrorReason {
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::Dns => "check the resolver and the provider's host name",
-            Self::Connect => "check routes, firewalls and the provider's IP allow-list",
+            Self::Connect => "check routes, firewalls, the proxy if there is one, and the provider's IP allow-list",
             Self::Tls => "check CA certificates, the provider's certificate and the local clock",
             Self::Timeout => "check the provider's latency; raise `timeout` if it is always slow",
             Self::Auth => "check or rotate the credentials; the provider may have locked them",

@@ -100,6 +100,8 @@ fn certificates(pem: &Secret) -> Option<Vec<CertificateDer<'static>>> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
     use super::*;
@@ -109,7 +111,12 @@ mod tests {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+        let certificate = params.self_signed(&key).unwrap();
+        (pem("CERTIFICATE", certificate.der()), pem("PRIVATE KEY", &key.serialize_der()))
+    }
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64_STANDARD.encode(der))
     }
 
     fn route(secrets: &[(&'static str, &str)]) -> Result<Route, String> {

@@ -8,6 +8,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use balance_exporter::config::{self, Config, SecretReader, Severity};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;
 
 fn root() -> PathBuf {
@@ -225,6 +227,57 @@ fn secrets_are_read_from_where_they_are_said_to_be() {
     assert!(config::load(&config, &reader).unwrap_err().to_string().contains("cannot be read: entity not found"));
     fs::create_dir(&key).unwrap();
     assert!(config::load(&config, &reader).unwrap_err().to_string().contains("is not a regular file"));
+}
+
+/// What is beside the API's own secrets is read, watched and refused like those.
+#[test]
+fn certificates_are_read_with_the_secrets() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    };
+    let pem = |label: &str, der: &[u8]| {
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64_STANDARD.encode(der))
+    };
+    let own_key = rcgen::KeyPair::generate().unwrap();
+    let own = rcgen::CertificateParams::new(vec!["exporter.test".to_owned()]).unwrap().self_signed(&own_key).unwrap();
+    let certificate = pem("CERTIFICATE", own.der());
+    write("pass", "hunter2");
+    write("ca.pem", &certificate);
+    write("own.pem", &certificate);
+    write("own.key.pem", &pem("PRIVATE KEY", &own_key.serialize_der()));
+    let tls = "tls: { ca: { file: ca.pem }, client_certificate: { file: own.pem }, client_key: { file: own.key.pem } }";
+    let text = account("interval: 1m").replace("{ env: P }", &format!("{{ file: pass }}\n    {tls}"));
+    let config =
+        write("exporter.yaml", &text.replace("    accounts", "    proxy: http://proxy.test:3128\n    accounts"));
+    let reader = SecretReader::system(directory.path());
+    let loaded = config::load(&config, &reader).unwrap();
+    let route = &loaded.connections[0].route;
+    assert_eq!(route.authorities.as_ref().map(Vec::len), Some(1));
+    assert!(route.identity.is_some());
+    assert_eq!(route.proxy.as_ref().map(ToString::to_string).as_deref(), Some("http://proxy.test:3128/"));
+    let secrets: Vec<_> = loaded.config.providers[0].secrets();
+    let keys: Vec<_> = secrets.iter().map(|(key, _)| *key).collect();
+    assert_eq!(keys, ["password", "tls.ca", "tls.client_certificate", "tls.client_key"]);
+    let plain = Config::parse(&account("interval: 1m")).unwrap();
+    assert_ne!(loaded.config.providers[0], plain.providers[0], "another way is another configuration");
+
+    for (name, content, why) in [
+        ("ca.pem", "hunter2", "exporter.yaml:6:18: providers[0].tls.ca: expected certificates of authorities in PEM"),
+        ("own.key.pem", "hunter2", "providers[0].tls.client_key: expected a private key in PEM"),
+    ] {
+        let before = fs::read_to_string(directory.path().join(name)).unwrap();
+        let (_, source) = secrets.iter().find(|(_, source)| source.to_string().ends_with(name)).unwrap();
+        let stamp = reader.stamp(source);
+        write(name, content);
+        assert_ne!(reader.stamp(source), stamp);
+        let refused = config::load(&config, &reader).unwrap_err().to_string();
+        assert!(refused.contains(why) && !refused.contains("hunter2"), "{refused}");
+        write(name, &before);
+    }
 }
 
 #[test]

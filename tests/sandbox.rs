@@ -23,7 +23,7 @@ use serde_yaml::Value as Yaml;
 use tokio::net::TcpListener;
 
 /// Keys that every provider entry and every account entry can have; the rest is the API's.
-const PROVIDER_KEYS: [&str; 6] = ["name", "api", "environment", "base_url", "rate_limit", "accounts"];
+const PROVIDER_KEYS: [&str; 8] = ["name", "api", "environment", "base_url", "rate_limit", "tls", "proxy", "accounts"];
 const ACCOUNT_KEYS: [&str; 6] = ["name", "interval", "timeout", "stale_after", "thresholds", "labels"];
 
 #[derive(Debug)]

@@ -54,7 +54,7 @@ impl Block {
             wire::same_currency(currency, said)?;
         }
         if currencies.iter().all(Option::is_none) {
-            return Err(mismatch("the reply does not say which currency its figures are in"));
+            return Err(schema("the reply does not say which currency its figures are in"));
         }
 
         let available = available.scaled("availableBalance", places)?;

@@ -39,7 +39,8 @@ pub(super) fn explained(error: &reqwest::Error, settings: &Settings) -> Failure 
     if cause::<NotResolved>(error).is_some() {
         return Failure::new(ErrorReason::Dns, format!("the host name of {whom} has no address"));
     }
-    let io = cause::<io::Error>(error).map(io::Error::kind);
+    // the outer ones know no more than that something failed
+    let io = causes(error).filter_map(|cause| cause.downcast_ref()).last().map(io::Error::kind);
     match phase::current() {
         Phase::Resolve | Phase::Connect | Phase::Handshake if error.is_timeout() => {
             out_of_time(&format!("gave up after {}", format_duration(settings.connect_timeout)))
@@ -50,6 +51,11 @@ pub(super) fn explained(error: &reqwest::Error, settings: &Settings) -> Failure 
             let how = if settings.proxy.is_some() { " through the proxy" } else { "" };
             Failure::new(ErrorReason::Connect, format!("cannot connect to the provider{how}: {why}"))
         }
+        // a close and a reset are one event, and so is how far the peer let us get: which is seen depends on what it
+        // had read and on which packet came first
+        Phase::Handshake if ended(io) => {
+            Failure::new(ErrorReason::Connect, "the provider closed the connection instead of making a TLS session")
+        }
         Phase::Handshake => {
             let why = io.map_or_else(|| "not TLS".to_owned(), |kind| kind.to_string());
             Failure::new(ErrorReason::Tls, format!("no TLS session with the provider: {why}"))
@@ -57,7 +63,6 @@ pub(super) fn explained(error: &reqwest::Error, settings: &Settings) -> Failure 
         Phase::Exchange | Phase::Body if error.is_timeout() => {
             Failure::new(ErrorReason::Timeout, "the connection went dead")
         }
-        // a close and a reset are one event: which of them is seen depends on what the peer had read
         Phase::Exchange
             if ended(io) || cause::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message) =>
         {
@@ -113,17 +118,17 @@ fn certificate_trouble(why: &CertificateError) -> &'static str {
 }
 
 fn cause<E: StdError + 'static>(error: &reqwest::Error) -> Option<&E> {
-    let mut next = error.source();
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// From the outermost to the innermost.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |error: &&(dyn StdError + 'static)| {
+        let error: &(dyn StdError + 'static) = *error;
         // an `io::Error` hides what it wraps from `source`
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if let Some(found) = wrapped.and_then(|inner| inner.downcast_ref::<E>()) {
-            return Some(found);
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
         }
-        next = wrapped.map_or_else(|| error.source(), |inner| Some(inner as &(dyn StdError + 'static)));
-    }
-    None
+    })
 }

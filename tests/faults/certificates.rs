@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     date_time_ymd,
@@ -61,7 +63,7 @@ impl Certificates {
 
     /// Another authority, as a configuration names it.
     pub(crate) fn other_pem(&self) -> String {
-        self.stranger.pem()
+        pem("CERTIFICATE", self.stranger.der())
     }
 
     /// A provider that proves itself by the usual authority.
@@ -97,7 +99,8 @@ impl Certificates {
         let mut params = CertificateParams::new(["exporter.test".to_owned()]).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, issuer).unwrap().pem(), key.serialize_pem())
+        let certificate = params.signed_by(&key, issuer).unwrap();
+        (pem("CERTIFICATE", certificate.der()), pem("PRIVATE KEY", &key.serialize_der()))
     }
 
     /// A provider that does not prove itself.
@@ -148,4 +151,8 @@ fn signed(params: &CertificateParams, issuer: &Issuer<'_, KeyPair>) -> Arc<Serve
 fn served(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> Arc<ServerConfig> {
     let versions = &[&rustls::version::TLS13, &rustls::version::TLS12];
     Arc::new(builder(versions).with_no_client_auth().with_single_cert(vec![certificate], key).unwrap())
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64_STANDARD.encode(der))
 }

@@ -2,12 +2,15 @@
 
 use std::io::Write;
 
-use balance_exporter::failure::ErrorReason::{Auth, Malformed, RateLimited, Redirect, Rejected, Timeout, Unavailable};
+use balance_exporter::failure::ErrorReason::{
+    Auth, Integrity, Malformed, RateLimited, Redirect, Rejected, Timeout, Unavailable,
+};
 
 use crate::api::{ALL, Api, Message, SECOND, echo};
 use crate::server::{Act, say};
 use crate::table::{Case, Row, case, row};
 
+const UNSIGNED: &[Api] = &[Api::Bridge, Api::Dialog, Api::Smilepayz];
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
 
 /// A refusal that no table of codes knows, with everything in it that must not be repeated.
@@ -175,10 +178,14 @@ fn framing() -> Vec<Row> {
         row(
             "H10",
             [
-                case("half a body to the end", ALL).says(|api| cut(api, Message::head)).fails(Malformed),
+                case("half a body to the end", UNSIGNED).says(|api| cut(api, Message::head)).fails(Malformed),
+                case("half a signed body to the end", &[Api::PayBy])
+                    .says(|api| cut(api, Message::head))
+                    .fails(Integrity),
                 case("a whole body to the end", ALL).says(|api| api.good(SECOND).to_the_end()),
             ],
-        ),
+        )
+        .note("to HTTP such a body is whole; a signature that does not fit it is `integrity`, whatever the body says"),
         row(
             "H11",
             [

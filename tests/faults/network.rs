@@ -19,8 +19,6 @@ const DEAD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 const FULL: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 /// Nobody has a connection with many.
 const MANY: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 1));
-/// Not this machine.
-const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 /// What the resolver says of the provider from the second poll on.
 fn named(name: &str, answer: Answer) -> Case {
@@ -152,13 +150,15 @@ fn connections() -> Vec<Row> {
                     .says(|_| b"HTTP/1.1 200 OK\r\ncontent-le".to_vec())
                     .fails(Connect),
                 case("reset instead of an answer", ALL).answers(|_| vec![Act::Reset]).fails(Connect),
-                greeted("reset in the handshake", vec![Act::Reset]),
+                greeted("reset in the handshake", vec![Act::Reset]).fails(Connect),
+                greeted("closed in the handshake", Vec::new()).fails(Connect),
+                greeted("closed within a hello", vec![say(&hello(3, [0, 0x2f])[..20])]).fails(Connect),
             ],
         )
         .note(
-            "a connection that ends before the head of an answer is whole is `connect`, whether by a close or by a \
-             reset: which of the two is seen depends on what the peer had read. In a handshake it is `tls`, as a phase \
-             gives its name to what goes wrong in it",
+            "a connection that the peer ends before the head of an answer is whole is `connect`, whether by a close or by \
+             a reset, in a handshake or behind it: which of these is seen depends on what the peer had read and on which \
+             packet came first, and whoever is turned away has to look at the same things",
         ),
         row("P08", [to("no route", &[MANY]).fails(Connect)]),
     ]
@@ -198,7 +198,6 @@ fn handshakes() -> Vec<Row> {
             [
                 greeted("plain HTTP", vec![say(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"), Act::Wait]),
                 greeted("garbage", vec![say(b"\xde\xad\xbe\xef\x00\x00\x00\x00"), Act::Wait]),
-                greeted("closed at once", Vec::new()),
             ],
         ),
         row(

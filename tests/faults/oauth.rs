@@ -129,7 +129,8 @@ fn grants() -> Vec<Row> {
         row(
             "O11",
             [
-                refusal("invalid_grant", 400),
+                // what the session could be refreshed with is refused, and then the configured grant
+                refusal("invalid_grant", 400).sends(0, 2),
                 login("a secret for an error", vec![say(refused("x", 400, "canary-client-secret").bytes())])
                     .fails(Auth),
                 granted("a secret for a type", r#""token_type":"canary-client-secret","access_token":"canary-token""#)

@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -93,6 +94,8 @@ pub(crate) struct World {
     pub(crate) certificates: Certificates,
     pub(crate) transport: Arc<dyn Transport>,
     kept: Mutex<Vec<Box<dyn Any + Send>>>,
+    /// Names that were given out.
+    hosts: AtomicUsize,
 }
 
 impl World {
@@ -106,7 +109,7 @@ impl World {
         let certificates = Certificates::new();
         let settings = Settings { authorities: Authorities::Only(vec![certificates.root()]), ..Settings::default() };
         let transport = HttpTransport::resolving(settings, names.clone()).unwrap();
-        Self { names, certificates, transport: Arc::new(transport), kept: Mutex::default() }
+        Self { names, certificates, transport: Arc::new(transport), kept: Mutex::default(), hosts: AtomicUsize::new(0) }
     }
 }
 
@@ -146,9 +149,9 @@ impl Scene {
     /// The provider behaves well, and the exporter knows it.
     pub(crate) async fn open(world: &World, api: Api, setting: Setting, behaviour: Behaviour) -> Result<Self, String> {
         let server = Server::start(behaviour).await;
-        let port = server.address.port();
         let host = match (setting.tls, setting.localhost) {
-            (true, _) => format!("p{port}.provider.test"),
+            // a port comes back, a name does not
+            (true, _) => format!("p{}.provider.test", world.hosts.fetch_add(1, Ordering::SeqCst)),
             (false, true) => "localhost".to_owned(),
             (false, false) => "127.0.0.1".to_owned(),
         };
@@ -171,6 +174,15 @@ impl Scene {
     pub(crate) async fn reload(&self, timeout: &str) -> Result<(), String> {
         let fleet = self.fleet(timeout)?;
         self.handle.configure(fleet).await;
+        Ok(())
+    }
+
+    /// Takes in these secrets, as when their files have changed.
+    pub(crate) async fn renew(&mut self, secrets: BTreeMap<String, String>) -> Result<(), String> {
+        self.setting.secrets = secrets;
+        for (provider, connection) in self.fleet("20s")? {
+            self.handle.reconnect(provider.name.clone(), connection).await;
+        }
         Ok(())
     }
 

@@ -199,6 +199,33 @@ async fn a_client_certificate_opens_the_door() {
     }
 }
 
+/// A certificate that was renewed is shown from the next poll on, in sessions of its own.
+#[tokio::test]
+async fn a_renewed_certificate_is_in_use_at_once() {
+    let world = World::new();
+    let (mutual, certificate, key) = world.certificates.mutual();
+    let (strange, strange_key) = world.certificates.strange_client();
+    let pair = |certificate: &String, key: &String| {
+        [("CERTIFICATE", certificate), ("KEY", key)].map(|(name, value)| (name.to_owned(), value.clone()))
+    };
+    for api in ALL.iter().copied() {
+        let setting = Setting {
+            tls: true,
+            provider_keys: "tls: { client_certificate: { env: CERTIFICATE }, client_key: { env: KEY } }".to_owned(),
+            secrets: pair(&certificate, &key).into(),
+            ..Setting::default()
+        };
+        let behaviour = Behaviour { tls: Some(mutual.clone()), ..Behaviour::good(api, FIRST) };
+        let mut scene = Scene::open(&world, api, setting, behaviour).await.unwrap();
+        reads(&mut scene, FIRST).await.unwrap();
+        scene.server.seen.forget();
+        scene.renew(pair(&strange, &strange_key).into()).await.unwrap();
+        fails(&mut scene, Tls).await.unwrap();
+        let refused = scene.renew(pair(&certificate, &strange_key).into()).await.unwrap_err();
+        assert!(refused.contains("tls.client_key: this is not the key of the client certificate"), "{refused}");
+    }
+}
+
 /// What is pinned is trusted, and nobody else: neither whom everybody trusts here, nor the other way round.
 #[tokio::test]
 async fn a_pin_replaces_whom_the_system_trusts() {

@@ -96,9 +96,9 @@ fn connection() -> Vec<Case> {
             vec![Read, say("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx"), Drip(b"yy".to_vec()), Reset],
             Err(Malformed),
         ),
-        ("closed without an answer", vec![Read], Err(Malformed)),
-        ("closed in the status line", closing(b"HTTP/1.1 200"), Err(Malformed)),
-        ("closed in the headers", closing(b"HTTP/1.1 200 OK\r\ncontent-le"), Err(Malformed)),
+        ("closed without an answer", vec![Read], Err(Connect)),
+        ("closed in the status line", closing(b"HTTP/1.1 200"), Err(Connect)),
+        ("closed in the headers", closing(b"HTTP/1.1 200 OK\r\ncontent-le"), Err(Connect)),
     ]
 }
 
