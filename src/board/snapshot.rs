@@ -33,3 +33,30 @@ impl Snapshot {
         &self.taken
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::{Balance, Wallet};
+    use crate::exposition::sample;
+    use crate::money::{Amount, Currency};
+
+    #[test]
+    fn only_what_was_announced_is_a_snapshot() {
+        let config = sample::config("p", "a");
+        let balance = |wallet, currency| Balance {
+            available: Some(Amount::ZERO),
+            ..Balance::empty(wallet, Currency::parse(currency).unwrap())
+        };
+        let sms = Wallet::new("sms");
+        for (balances, sound) in [
+            (vec![balance(Wallet::MAIN, "AED")], true),
+            (vec![balance(Wallet::MAIN, "USD")], false),
+            (vec![balance(sms, "AED")], false),
+            (vec![balance(Wallet::MAIN, "AED"), balance(sms, "AED")], false),
+        ] {
+            let snapshot = Snapshot::of(&config, Reading::pretended(balances, Vec::new()), sample::at(0));
+            assert_eq!(snapshot.map_err(|failure| failure.reason).err(), (!sound).then_some(ErrorReason::Internal));
+        }
+    }
+}

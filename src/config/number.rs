@@ -87,7 +87,9 @@ impl<'de> Deserialize<'de> for Factor {
         let [one, most] = [1, 1_000_000].map(Amount::from);
         let sound = |number: &Number| number.0 > one && number.0 <= most;
         let factor = Number::deserialize(deserializer).ok().filter(sound);
-        factor.map(|number| Self(number.0)).ok_or_else(|| D::Error::custom("expected a factor such as 10 or 2.5: above 1, at most 1000000"))
+        factor
+            .map(|number| Self(number.0))
+            .ok_or_else(|| D::Error::custom("expected a factor such as 10 or 2.5: above 1, at most 1000000"))
     }
 }
 

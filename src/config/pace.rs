@@ -73,7 +73,8 @@ pub(super) fn problems(written: Pace, whole: Pace, path: &Path) -> Vec<Problem> 
     let blamed = blamed.into_iter().find(|(_, span)| span.is_some()).map(|(key, _)| key);
     let blamed = blamed.or(written.hold_jump_over.map(|_| "hold_jump_over"));
     if let (true, Some(key)) = (problems.is_empty() && whole.stale_after() < fitting, blamed) {
-        let sum = if polls == 1 { "interval + timeout are" } else { "with hold_jump_over 2 × interval + timeout are 2 ×" };
+        let sum =
+            if polls == 1 { "interval + timeout are" } else { "with hold_jump_over 2 × interval + timeout are 2 ×" };
         let message = format!(
             "stale_after is {}, but {sum} {} + {}: stale_after must be at least {}",
             format_duration(whole.stale_after()),

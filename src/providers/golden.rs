@@ -20,8 +20,8 @@ use jiff::Timestamp;
 
 use super::golden_case::{Case, Outcome, PROVIDERS, Previous, connect};
 use super::{
-    ALL, Api, Connection, Exchange, Login, LoginExchange, LoginStep, Reading, Registered, Renewal, Session,
-    Step, recorded,
+    ALL, Api, Connection, Exchange, Login, LoginExchange, LoginStep, Reading, Registered, Renewal, Session, Step,
+    recorded,
 };
 use crate::failure::Failure;
 use crate::secret::Secret;

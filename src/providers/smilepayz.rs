@@ -255,11 +255,7 @@ impl Pot {
 
 /// When the reply was made, if it says so. Refuses an old reply served again: one from another time, or from before
 /// the last good one. Replies are not signed, so this is against accidents only.
-fn current(
-    reply: &Response<Bytes>,
-    at: Timestamp,
-    previous: Option<&Postmark>,
-) -> Result<Option<Timestamp>, Failure> {
+fn current(reply: &Response<Bytes>, at: Timestamp, previous: Option<&Postmark>) -> Result<Option<Timestamp>, Failure> {
     let integrity = |detail| Err(Failure::new(ErrorReason::Integrity, detail));
     let mut times = reply.headers().get_all("x-timestamp").iter();
     let said = match (times.next(), times.next()) {

@@ -40,7 +40,9 @@ pub(crate) struct Bench {
 impl Bench {
     /// The entry with these keys, and an account `a0`, `a1`, … for each of `accounts`.
     pub(crate) fn new(provider: &str, accounts: &[String]) -> Self {
-        let mut text = format!("providers:\n  - {{ name: p, {provider}, rate_limit: {{ requests: 1000000, per: 1m }},\n      accounts: [\n");
+        let mut text = format!(
+            "providers:\n  - {{ name: p, {provider}, rate_limit: {{ requests: 1000000, per: 1m }},\n      accounts: [\n"
+        );
         for (index, account) in accounts.iter().enumerate() {
             writeln!(text, "        {{ name: a{index}, {account} }},").unwrap();
         }

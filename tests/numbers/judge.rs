@@ -49,7 +49,8 @@ pub(crate) fn bridge(reply: &Response<Bytes>) -> Option<Figures> {
     (body.once("response_code")?.text()? == "000").then_some(())?;
     let data = body.once("response_data")?;
     let mut all = Figures::new();
-    for (wallet, field) in [("payout", "payout_balance"), ("collection", "collection_balance"), ("sms", "sms_balance")] {
+    for (wallet, field) in [("payout", "payout_balance"), ("collection", "collection_balance"), ("sms", "sms_balance")]
+    {
         all.insert((wallet.to_owned(), "available"), figure(data.once(field)?)?);
     }
     Some(all)
@@ -180,7 +181,8 @@ pub(crate) fn token(reply: &Response<Bytes>) -> Option<(String, Option<String>, 
     let body = body(reply)?;
     body.at_most_once("error")?.is_none().then_some(())?;
     body.once("token_type")?.text()?.eq_ignore_ascii_case("bearer").then_some(())?;
-    let sound = |token: &str| (1..=4096).contains(&token.len()) && token.bytes().all(|byte| matches!(byte, b'!'..=b'~'));
+    let sound =
+        |token: &str| (1..=4096).contains(&token.len()) && token.bytes().all(|byte| matches!(byte, b'!'..=b'~'));
     let token = body.once("access_token")?.text().filter(|token| sound(token))?.to_owned();
     let refresh = match body.at_most_once("refresh_token")? {
         Some(refresh) => Some(refresh.text()?.to_owned()).filter(|token| !token.is_empty()),
@@ -188,7 +190,9 @@ pub(crate) fn token(reply: &Response<Bytes>) -> Option<(String, Option<String>, 
     };
     refresh.as_deref().is_none_or(sound).then_some(())?;
     let seconds = match body.at_most_once("expires_in")? {
-        Some(Json::Number(text) | Json::Text(Some(text))) => text.parse::<f64>().ok().filter(|seconds| seconds.is_finite()),
+        Some(Json::Number(text) | Json::Text(Some(text))) => {
+            text.parse::<f64>().ok().filter(|seconds| seconds.is_finite())
+        }
         Some(_) | None => None,
     };
     Some((token, refresh, Duration::from_secs_f64(seconds.unwrap_or(300.0).clamp(30.0, 86_400.0))))

@@ -1,7 +1,9 @@
 //! Replies that were served before, and replies of somebody else.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use balance_exporter::config::{self, SecretReader};
 use balance_exporter::failure::ErrorReason;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -103,4 +105,24 @@ fn a_pinned_identity_alarms_and_does_not_adapt() {
     assert!(at(300).age_of(&at(0)) == Duration::from_secs(300));
     bench.file(0, &payby_reply("5", r#""3""#), at(400));
     assert!(bench.status(0).poll_success, "and the right one is taken again");
+}
+
+#[test]
+fn our_own_public_key_is_not_the_platforms() {
+    let load = |ours: &str, theirs: &str| {
+        let vector = |name| std::fs::read_to_string(format!("{}/tests/vectors/{name}", env!("CARGO_MANIFEST_DIR")));
+        let pairs = [("OURS", ours), ("THEIRS", theirs)];
+        let pairs = pairs.map(|(variable, name)| (variable.to_owned(), vector(name).unwrap()));
+        let entry = format!("providers: [{{ name: p, {PAYBY}, accounts: [{{ name: a, currency: AED }}] }}]");
+        let secrets = SecretReader::with_environment(BTreeMap::from(pairs));
+        config::load_text("f", &entry, &secrets).map(drop).map_err(|refused| refused.to_string())
+    };
+    assert_eq!(load("merchant.pkcs8.pem", "key.pub.pem"), Ok(()));
+    // in whatever encoding either is
+    for ours in ["key.pkcs8.pem", "key.pkcs1.pem", "key.pkcs8.b64"] {
+        for theirs in ["key.pub.pem", "key.pub.b64"] {
+            let refused = load(ours, theirs).unwrap_err();
+            assert!(refused.contains("platform_public_key: this is the public half of `private_key`"), "{refused}");
+        }
+    }
 }

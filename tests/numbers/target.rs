@@ -64,7 +64,8 @@ fn message(data: &[u8]) -> Option<Response<Bytes>> {
 fn units(reading: &Reading) -> Figures {
     let mut all = Figures::new();
     for Balance { wallet, amount, available, frozen, credit_limit, .. } in reading.balances() {
-        let figures = [("amount", amount), ("available", available), ("frozen", frozen), ("credit limit", credit_limit)];
+        let figures =
+            [("amount", amount), ("available", available), ("frozen", frozen), ("credit limit", credit_limit)];
         for (name, figure) in figures {
             if let Some(figure) = figure {
                 all.insert((wallet.to_string(), name), judge::units(&figure.to_string(), 16).unwrap());
@@ -75,7 +76,12 @@ fn units(reading: &Reading) -> Figures {
 }
 
 /// A number comes out only if the judge finds the same.
-fn agree(account: &dyn Provider, at: Timestamp, reply: &Response<Bytes>, judge: impl FnOnce() -> Option<Figures>) -> bool {
+fn agree(
+    account: &dyn Provider,
+    at: Timestamp,
+    reply: &Response<Bytes>,
+    judge: impl FnOnce() -> Option<Figures>,
+) -> bool {
     let Ok(reading) = read(account, at, None, None, reply) else { return false };
     let body = String::from_utf8_lossy(reply.body());
     assert_eq!(judge().as_ref(), Some(&units(&reading)), "{:?}\n{body}", reply.headers());
@@ -146,7 +152,10 @@ pub(crate) fn retry_after(data: &[u8]) -> bool {
     assert!(wait.is_none_or(|wait| wait <= Duration::from_secs(3_600)), "{value:?}: {wait:?}");
     let judged = value.to_str().ok().and_then(|text| judge::retry_after(text, noon()));
     let digits = data.iter().all(u8::is_ascii_digit);
-    assert!(wait == judged || !digits && (wait.is_none() || judged.is_none()), "{value:?}: {wait:?}, and not {judged:?}");
+    assert!(
+        wait == judged || !digits && (wait.is_none() || judged.is_none()),
+        "{value:?}: {wait:?}, and not {judged:?}"
+    );
     wait.is_some()
 }
 
@@ -181,7 +190,8 @@ pub(crate) const MOST_LABELS: usize = 16;
 /// Lines of text, each a label's value: those that are accepted come back from the scrape as they went in.
 pub(crate) fn labels(data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else { return false };
-    let quoted: Vec<_> = text.split('\n').take(MOST_LABELS).map(|value| serde_json::to_string(value).unwrap()).collect();
+    let quoted: Vec<_> =
+        text.split('\n').take(MOST_LABELS).map(|value| serde_json::to_string(value).unwrap()).collect();
     let keys: Vec<_> = quoted.iter().enumerate().map(|(index, value)| format!("l{index}: {value}")).collect();
     let account = format!("service_id: 1, currency: GHS, labels: {{ {} }}", keys.join(", "));
     let entry = format!("providers: [{{ name: p, {BRIDGE}, accounts: [{{ name: a0, {account} }}] }}]");

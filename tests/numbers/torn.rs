@@ -7,7 +7,8 @@ use crate::bench::{BRIDGE, Bench, at, bridge_reply};
 
 #[test]
 fn no_scrape_mixes_two_replies() {
-    let bench = Bench::new(BRIDGE, &["service_id: 1, currency: GHS".to_owned(), "service_id: 2, currency: GHS".to_owned()]);
+    let bench =
+        Bench::new(BRIDGE, &["service_id: 1, currency: GHS".to_owned(), "service_id: 2, currency: GHS".to_owned()]);
     let done = AtomicBool::new(false);
     bench.file(0, &bridge_reply("0", "0", "7"), at(0));
     bench.file(1, &bridge_reply("0", "0", "7"), at(0));
@@ -26,7 +27,7 @@ fn no_scrape_mixes_two_replies() {
         });
         let mut different = 0;
         let mut before = 0;
-        for _ in 0..5_000 {
+        for _ in 0..2_000 {
             let seen = bench.scrape(at(300));
             for account in ["a0", "a1"] {
                 let figure = |metric, wallet| {
@@ -48,6 +49,6 @@ fn no_scrape_mixes_two_replies() {
         }
         done.store(true, Ordering::Relaxed);
         let written = writer.join().unwrap();
-        assert!(different > 500, "only {different} changes were seen of {written}");
+        assert!(different > 200, "only {different} changes were seen of {written}");
     });
 }

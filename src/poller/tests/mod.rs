@@ -11,6 +11,7 @@ use crate::rate_limit::{Quota, Window};
 
 mod reload;
 mod stage;
+mod stale;
 
 use stage::{Entry, Stage, fleet, reply, secs, settle};
 

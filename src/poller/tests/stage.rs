@@ -10,13 +10,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use jiff::Timestamp;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::account::{AccountId, Balance, Wallet};
 use crate::board::{AccountStatus, ProviderStatus};
 use crate::clock::{BootTime, Clock, Now};
 use crate::config::Config;
-use crate::exposition::Telemetry;
+use crate::exposition::checker::{Exposition, check_accounts};
+use crate::exposition::{Format, Telemetry, render};
 use crate::failure::{ErrorReason, Failure};
 use crate::money::{Amount, Currency};
 use crate::poller::{Edge, Fleet, Handle, Poller};
@@ -165,6 +167,7 @@ pub(super) struct Entry {
     pub(super) login: bool,
     /// Seconds.
     pub(super) interval: u64,
+    pub(super) hold_jump_over: Option<u32>,
     /// Names, and what they ask for.
     pub(super) accounts: Vec<(String, u32)>,
 }
@@ -173,14 +176,14 @@ impl Entry {
     /// Accounts that are polled every minute and have a limit that nobody meets.
     pub(super) fn new(name: &'static str, accounts: &[&str]) -> Self {
         let accounts = accounts.iter().map(|account| ((*account).to_owned(), 1)).collect();
-        Self { name, rate: (1000, 1), login: false, interval: 60, accounts }
+        Self { name, rate: (1000, 1), login: false, interval: 60, hold_jump_over: None, accounts }
     }
 }
 
 /// The entries as a configuration with puppets behind it.
 pub(super) fn fleet(entries: &[Entry]) -> Fleet {
     let mut text = "providers:".to_owned();
-    for Entry { name, rate: (requests, per), interval, accounts, .. } in entries {
+    for Entry { name, rate: (requests, per), interval, hold_jump_over, accounts, .. } in entries {
         write!(
             text,
             "
@@ -204,6 +207,9 @@ pub(super) fn fleet(entries: &[Entry]) -> Fleet {
         stale_after: {stale_after}s"
             )
             .unwrap();
+            if let Some(factor) = hold_jump_over {
+                write!(text, "\n        hold_jump_over: {factor}").unwrap();
+            }
         }
     }
     if entries.is_empty() {
@@ -248,10 +254,24 @@ impl Stage {
 
     /// A poller of these, under way.
     pub(super) async fn play(&self, entries: &[Entry]) -> Handle {
+        self.begin(entries).await.0
+    }
+
+    /// The same, and the task that it runs in.
+    pub(super) async fn begin(&self, entries: &[Entry]) -> (Handle, JoinHandle<()>) {
         let (handle, run) = Poller::new(self.edge.clone(), 1).start();
-        tokio::spawn(run);
+        let task = tokio::spawn(run);
         handle.configure(fleet(entries)).await;
-        handle
+        (handle, task)
+    }
+
+    /// A scrape of accounts at a provider `p`, strictly read.
+    pub(super) fn scrape(&self, accounts: &[&str]) -> Exposition {
+        let Edge { board, telemetry, clock, .. } = &*self.edge;
+        telemetry.config_reloaded(true, Timestamp::UNIX_EPOCH);
+        let text = render(&board.view(), &telemetry.gather(), clock.now(), Format::Text);
+        let accounts: Vec<_> = accounts.iter().map(|account| ("p", *account)).collect();
+        check_accounts(&text, Format::Text, &accounts).unwrap_or_else(|problem| panic!("{problem}\n{text}"))
     }
 
     /// What is answered at this path, in order; then as before.
