@@ -18,7 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 FILES = ("rules.yml", "alerts.yml")
 # a mutant is done with at the first objection, and the first file is the quickest
-SCENARIOS = ("edges.yml", "exporter.yml", "knowledge.yml", "polls.yml", "money.yml", "day.yml", "runway.yml")
+SCENARIOS = ("edges.yml", "recorded.yml", "windows.yml", "exporter.yml", "knowledge.yml", "polls.yml", "money.yml", "day.yml", "runway.yml")
 
 # promtool's own garbage is small
 QUICK = {"GOGC": "400"}
