@@ -83,11 +83,8 @@ def an_outage_resolves_nothing(bench):
     for account in accounts:
         page = told(bench, "pager", "firing", alertname="BalanceUnknown", severity="critical", account=account)
         assert account in page["annotations"]["summary"], page
-    assert {name for name, *place in bench.prometheus.firing() if tuple(place) == LOW} - SPENT == {
-        "BalanceLow",
-        "BalanceCritical",
-        "BalanceUnknown",
-    }
+    firing = {name for name, *place in bench.prometheus.firing() if tuple(place) == LOW} - SPENT
+    assert firing == {"BalanceLow", "BalanceCritical", "BalanceUnknown"}, f"in the outage there fire {firing}"
     for name in ("BalanceLow", "BalanceCritical"):
         series = f'ALERTS{{alertname="{name}",alertstate="firing",account="{LOW[1]}"}}'
         missing = bench.prometheus.seconds_without(series, bench.paged_at, time.time() - 1)
