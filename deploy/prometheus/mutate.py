@@ -5,6 +5,9 @@ Takes minutes, so it is run by hand, after a change of rules.yml, alerts.yml or 
 number or a duration doubled or halved, a comparison turned, an operand of `and`, `or` or `unless` left out, a label
 matcher left out, a severity swapped, a `for` removed. What no scenario objects to is printed at the end, by its line.
 With words, only the rules whose names contain one of them are spoiled.
+
+Some mutants mean the same as the rule: `alertstate="firing"` of an alert without `for`, one of two `severity` that
+are matched with each other, and a comparison turned where no value can stand at the edge. They remain in the list.
 """
 
 import re
@@ -82,8 +85,9 @@ def of_expression(text):
         right = text[operator.start() : last]
         yield put(operator.start(), last, " ", f"without `{' '.join(right.split())}`")
         if operator.group() == "or":
-            left = text[first : operator.end()]
-            yield put(first, operator.end(), " ", f"without `{' '.join(left.split())}`")
+            end = re.compile(r"(?:\s*on\s*\([^)]*\))?").match(text, operator.end()).end()
+            left = text[first:end]
+            yield put(first, end, " ", f"without `{' '.join(left.split())}`")
 
 
 def of_file(text, words):
