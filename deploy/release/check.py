@@ -20,6 +20,16 @@ from cyclonedx.validation.json import JsonStrictValidator
 PROGRAM, FOLDER = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 ROOT = pathlib.Path(__file__).parent.parent.parent
 MOMENT = int(os.environ["SOURCE_DATE_EPOCH"])
+DOCUMENTS = (
+    "LICENSE",
+    "README.md",
+    "CHANGELOG.md",
+    "exporter.yaml",
+    "exporter.schema.json",
+    "docs/deployment.md",
+    "deploy/prometheus/alerts.yml",
+    "deploy/systemd/balance-exporter.service",
+)
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
 
 
@@ -58,7 +68,8 @@ def the_bill_is_complete():
         listed = {name for name, item in crates.items() if item["scope"] in scopes}
         assert expected and listed == expected, f"{edges}: {sorted(listed ^ expected)}"
     # The program tells of itself: its panics name the files that they come from.
-    told = re.findall(rb"/index\.crates\.io-[0-9a-f]+/([a-z0-9_-]+?)-(\d+\.\d+\.\d+[^/\0 ]*)/", PROGRAM.read_bytes(), re.I)
+    source = rb"/registry/src/[^/\0 ]+/([A-Za-z0-9_-]+?)-(\d+\.\d+\.\d+[^/\0 ]*)/"
+    told = re.findall(source, PROGRAM.read_bytes())
     within = {f"{name.decode()} v{version.decode()}" for name, version in told}
     missing = {name for name in within if crates.get(name, {}).get("scope") != "required"}
     assert len(within) > 20 and not missing, f"the program names {len(within)} crates; not in the bill: {missing}"
@@ -71,11 +82,10 @@ def the_archive_is_whole():
         for member in members.values():
             assert (member.mtime, member.uid, member.gid) == (MOMENT, 0, 0), f"{member.name}: not as at every place"
             assert member.mode in (0o644, 0o755), f"{member.name}: {member.mode:o}"
-        for name in ("LICENSE", "THIRD-PARTY-LICENSES", "README.md", "CHANGELOG.md", "exporter.yaml", "exporter.schema.json",
-                     "deploy/systemd/balance-exporter.service", "deploy/prometheus/alerts.yml", "docs/deployment.md",
-                     *(str(file.relative_to(ROOT)) for file in ROOT.glob("grafana/**/*.json"))):  # fmt: skip
+        expected = [*DOCUMENTS, *(file.relative_to(ROOT) for file in ROOT.glob("grafana/dashboards/*.json"))]
+        for name in expected:
             packed = archive.extractfile(members[f"{top}/{name}"]).read()
-            assert not (ROOT / name).exists() or packed == (ROOT / name).read_bytes(), f"{name}: another"
+            assert packed == (ROOT / name).read_bytes(), f"{name}: another"
         notices = archive.extractfile(members[f"{top}/THIRD-PARTY-LICENSES"]).read().decode()
         with tempfile.TemporaryDirectory() as folder:
             archive.extractall(folder, filter="data")
@@ -95,7 +105,8 @@ def the_chart_stands_alone():
     render = lambda chart: run(os.environ["HELM"], "template", "x", chart, *values, check=True, cwd="/").stdout
     with tempfile.TemporaryDirectory() as folder:
         alone = shutil.copy(the_one("*.tgz"), folder)
-        assert render(alone) == render(ROOT / "deploy/helm/balance-exporter"), "the packaged chart renders something else"
+        same = render(alone) == render(ROOT / "deploy/helm/balance-exporter")
+        assert same, "the packaged chart renders something else"
 
 
 def other_versions_are_refused():
@@ -113,7 +124,8 @@ def other_versions_are_refused():
             ("1.2.3", "1.2.3", "1.2.3", "the tag is 1.2.3"),
             ("1.2", "1.2", "", "Cargo.toml has no version"),
         ]:
-            (copy / "Cargo.toml").write_text(f'[package]\nname = "x"\nversion = "{cargo}"\n[dependencies]\nversion = "9.9.9"\n')
+            manifest = f'[package]\nversion = "{cargo}"\n[dependencies]\nversion = "9.9.9"\n'
+            (copy / "Cargo.toml").write_text(manifest)
             (copy / "CHANGELOG.md").write_text(f"# Changes\n\n## {changes}\n\n## 0.0.1\n")
             ran = run(copy / "deploy/release/version", *([tag] if tag else []))
             told = ran.stdout if ran.returncode == 0 else ran.stderr
