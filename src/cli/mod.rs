@@ -138,7 +138,7 @@ pub fn command() -> clap::Command {
 pub fn main() -> ExitCode {
     let exit = match Cli::parse() {
         Cli { command: None, run: args } => run(&args),
-        Cli { command: Some(command), .. } => match command {
+        Cli { command: Some(asked), .. } => match asked {
             Command::Run(args) => run(&args),
             Command::Check(args) => check::check(&args),
             Command::Poll(args) => poll::poll(&args),

@@ -59,31 +59,52 @@ pub(super) fn example(api: &str) -> Option<String> {
     Some(text)
 }
 
+/// Replies that refuse with one code, for one reason.
+#[derive(Default)]
+struct Refusal {
+    statuses: BTreeSet<u16>,
+    about: String,
+    /// Whether it is told by a case that is named after the code.
+    named: bool,
+}
+
+/// The reasons that are about the shape of a reply, whatever it says.
+const SHAPES: [&str; 2] = [ErrorReason::Malformed.as_str(), ErrorReason::Schema.as_str()];
+
 /// Which answer gets which reason.
 pub(super) fn answers(api: &str) -> String {
     let code_of_success = recorded::replies(api, "success").pop().and_then(|reply| code_of(reply.body()));
-    let mut refusals: BTreeMap<(String, String), (BTreeSet<u16>, String)> = BTreeMap::new();
+    let mut refusals: BTreeMap<(String, String), Refusal> = BTreeMap::new();
     let mut statuses: BTreeMap<(u16, String), String> = BTreeMap::new();
     let mut gates: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for name in recorded::cases(api) {
         let (Some(case), Some(reply)) = (case(api, name), recorded::replies(api, name).pop()) else { continue };
         let Some(reason) = case.outcome.failure else { continue };
         let status = reply.status().as_u16();
-        match code_of(reply.body()).filter(|code| Some(code) != code_of_success.as_ref()) {
+        // who is of the wrong shape has no code
+        let refusing = !SHAPES.contains(&reason.as_str());
+        let code = code_of(reply.body()).filter(|code| refusing && Some(code) != code_of_success.as_ref());
+        match code {
             Some(code) => {
-                let (seen, _) = refusals.entry((code, reason)).or_insert_with(|| (BTreeSet::new(), case.about));
-                seen.insert(status);
+                // a case that is named after the code says best what it is
+                let named = name.contains(&code);
+                let refusal = refusals.entry((code, reason)).or_default();
+                refusal.statuses.insert(status);
+                if refusal.about.is_empty() || (named && !refusal.named) {
+                    (refusal.about, refusal.named) = (case.about, named);
+                }
             }
             None if status != 200 => drop(statuses.entry((status, reason)).or_insert(case.about)),
             None => drop(gates.entry(reason).or_default().insert(case.about)),
         }
     }
-    let with_code = refusals.into_iter().map(|((code_, reason), (seen, about))| {
-        [code(&code_), joined(seen.iter().map(u16::to_string)), linked(&reason), sentence(&about)]
+    let with_code = refusals.into_iter().map(|((code_, reason), refusal)| {
+        let statuses = joined(refusal.statuses.iter().map(u16::to_string));
+        [code(&code_), statuses, linked(&reason), sentence(&refusal.about)]
     });
-    let without = statuses.into_iter().map(|((status, reason), about)| {
-        ["none".to_owned(), status.to_string(), linked(&reason), sentence(&about)]
-    });
+    let without = statuses
+        .into_iter()
+        .map(|((status, reason), about)| ["none".to_owned(), status.to_string(), linked(&reason), sentence(&about)]);
     let mut text = table(["Code in the reply", "HTTP status", "Reason", "Recorded as"], with_code.chain(without));
     text += "\nAnd these are refused although status and code say that all is well:\n\n";
     for reason in ErrorReason::ALL {
@@ -111,7 +132,9 @@ fn code_of(body: &[u8]) -> Option<String> {
         Err(_) => element(&String::from_utf8_lossy(body)),
     }?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    (!code.is_empty() && code.chars().all(plain)).then_some(code)
+    // more digits than that are the number of an account
+    let number = code.len() > 8 && code.bytes().all(|byte| byte.is_ascii_digit());
+    (!code.is_empty() && code.chars().all(plain) && !number).then_some(code)
 }
 
 fn member(json: &Value, name: &str) -> Option<String> {
@@ -147,6 +170,7 @@ mod tests {
             ("<e><faultcode>e:Server</faultcode><a:code>900800</a:code></e>", Some("900800")),
             (r#"{"code":"4 0"}"#, None),
             (r#"{"code":""}"#, None),
+            (r#"{"code":"94770000000"}"#, None),
             ("<html>", None),
         ] {
             assert_eq!(code_of(body.as_bytes()).as_deref(), code, "{body}");
@@ -166,10 +190,14 @@ mod tests {
     #[test]
     fn a_code_gets_the_reason_that_its_recording_has() {
         for (api, row) in [
-            ("bridge", "| `100` | 200, 401 | [`auth`](../troubleshooting.md#auth) | The response code 100. |"),
+            ("bridge", "| `100` | 200, 401 | [`auth`](../troubleshooting.md#auth) | The response code 100"),
+            ("bridge", "| none | 401 | [`auth`](../troubleshooting.md#auth) |"),
             ("payby", "| `402` | 200 | [`rate_limited`](../troubleshooting.md#rate_limited) |"),
-            ("dialog", "| `900800` | "),
-            ("smilepayz", "| none | 401 | [`auth`](../troubleshooting.md#auth) |"),
+            (
+                "dialog",
+                "| `900800` | 200, 503 | [`rate_limited`](../troubleshooting.md#rate_limited) | The fault 900800",
+            ),
+            ("smilepayz", "| none | 503 | [`unavailable`](../troubleshooting.md#unavailable) |"),
         ] {
             let text = answers(api);
             assert!(text.lines().any(|line| line.starts_with(row)), "{row}\n{text}");

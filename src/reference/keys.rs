@@ -39,11 +39,7 @@ pub(super) fn of_the_api(name: &str) -> String {
     };
     let provider = own(entries.iter().map(|(provider, _)| reader.rows(provider)).collect());
     let account = own(entries.iter().map(|(_, account)| reader.rows(account)).collect());
-    format!(
-        "In the provider entry:\n\n{}\nIn each account entry:\n\n{}",
-        rows_table(&provider),
-        rows_table(&account)
-    )
+    format!("In the provider entry:\n\n{}\nIn each account entry:\n\n{}", rows_table(&provider), rows_table(&account))
 }
 
 /// What is told of one key.
@@ -188,11 +184,11 @@ impl<'a> Reader<'a> {
         match name {
             "object" if schema["properties"].is_object() => "mapping".to_owned(),
             "object" => match schema["patternProperties"].as_object().and_then(|kinds| kinds.values().next()) {
-                Some(value) => format!("mapping of {} by name", self.value(value)),
-                None => format!("mapping of {} by name", self.value(&schema["additionalProperties"])),
+                Some(value) => format!("mapping of {}s by name", self.value(value)),
+                None => format!("mapping of {}s by name", self.value(&schema["additionalProperties"])),
             },
             "array" if schema["items"]["oneOf"].is_array() => "list".to_owned(),
-            "array" => format!("list of {}", self.value(&schema["items"])),
+            "array" => format!("list of {}s", self.value(&schema["items"])),
             _ => {
                 let [least, most] = ["minimum", "maximum"].map(|bound| schema[bound].as_u64());
                 let [shortest, longest] = ["minLength", "maxLength"].map(|bound| schema[bound].as_u64());
@@ -219,17 +215,22 @@ impl<'a> Reader<'a> {
 
     /// The kinds of values that have a name.
     fn kinds(&self) -> String {
-        let rows = self.definitions.values().filter(|schema| is_kind(schema)).map(|schema| {
-            let forms: Vec<_> = match schema["oneOf"].as_array() {
-                Some(forms) => forms.iter().map(|form| self.form(form)).collect(),
-                None => vec![self.form(schema)],
-            };
-            let told = schema["oneOf"].as_array().into_iter().flatten().filter_map(|form| form["description"].as_str());
-            let told = schema["description"].as_str().into_iter().chain(told).map(sentence);
-            let title = schema["title"].as_str().unwrap_or_default().to_owned();
-            [title, forms.join(" or "), told.collect::<Vec<_>>().join(" ")]
-        });
+        let mut rows: Vec<_> =
+            self.definitions.values().filter(|schema| is_kind(schema)).map(|s| self.kind(s)).collect();
+        rows.sort();
         table(["Kind", "Form", "Meaning"], rows)
+    }
+
+    fn kind(&self, schema: &Value) -> [String; 3] {
+        let forms = schema["oneOf"].as_array().map_or(std::slice::from_ref(schema), Vec::as_slice);
+        let mut told: Vec<_> = schema["description"].as_str().into_iter().map(sentence).collect();
+        if schema["oneOf"].is_array() {
+            let meaning =
+                |form: &Value| Some(format!("{}: {}", self.form(form), sentence(form["description"].as_str()?)));
+            told.extend(forms.iter().filter_map(meaning));
+        }
+        let title = schema["title"].as_str().unwrap_or_default().to_owned();
+        [title, forms.iter().map(|form| self.form(form)).collect::<Vec<_>>().join(" or "), told.join(" ")]
     }
 
     /// How a value is written.

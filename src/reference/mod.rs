@@ -32,7 +32,8 @@ pub fn update(document: &str, command: &clap::Command) -> Result<String, String>
     let mut updated = pieces.next().unwrap_or_default().to_owned();
     let mut parts = 0;
     for piece in pieces {
-        let (name, rest) = piece.split_once(" -->\n").ok_or("a mark of a generated part is not on a line of its own")?;
+        let (name, rest) =
+            piece.split_once(" -->\n").ok_or("a mark of a generated part is not on a line of its own")?;
         let (_, after) = rest.split_once(END).ok_or_else(|| format!("the generated part {name} has no end"))?;
         let text = part(name, command).ok_or_else(|| format!("there is no generated part {name}"))?;
         updated += &format!("{BEGIN}{name} -->\n\n{}\n\n{END}{after}", text.trim_end());
@@ -47,6 +48,7 @@ fn part(name: &str, command: &clap::Command) -> Option<String> {
         None => match name {
             "metrics" => metrics::metrics(),
             "providers" => providers::providers(),
+            "hosts" => providers::hosts(),
             "configuration" => keys::configuration(),
             "flags" => flags::flags(command),
             _ => return None,
@@ -77,7 +79,9 @@ mod tests {
         let document = "# A\n\n<!-- generated: flags -->\nold\n<!-- /generated -->\n\nmiddle\n\n\
             <!-- generated: facts payby -->\n<!-- /generated -->\nend\n";
         let updated = update(document, &command()).unwrap();
-        assert!(updated.starts_with("# A\n\n<!-- generated: flags -->\n\n### `run`\n\nRun it.\n\n<!-- /generated -->\n"));
+        assert!(
+            updated.starts_with("# A\n\n<!-- generated: flags -->\n\n### `run`\n\nRun it.\n\n<!-- /generated -->\n")
+        );
         assert!(updated.contains("\n\nmiddle\n\n<!-- generated: facts payby -->\n\n| Fact | Value |\n"));
         assert!(updated.ends_with(" |\n\n<!-- /generated -->\nend\n") && !updated.contains("old"));
         assert_eq!(update(&updated, &command()), Ok(updated), "twice is once");

@@ -53,6 +53,16 @@ pub(super) fn facts(facts: &Facts) -> String {
     table(["Fact", "Value"], rows.map(|(fact, value)| [fact.to_owned(), value]))
 }
 
+/// The hosts that requests go to, for whoever writes the rules of a firewall.
+pub(super) fn hosts() -> String {
+    let host = |address: &str| code(address.trim_start_matches("https://"));
+    let rows = providers::ALL.iter().map(|api| {
+        let Facts { title, production, sandbox, .. } = api.facts();
+        [(*title).to_owned(), host(production), sandbox.map_or_else(|| "none".to_owned(), host)]
+    });
+    table(["Provider", "Host", "Host of the sandbox"], rows)
+}
+
 fn limits(windows: &[(u32, Duration)]) -> String {
     joined(windows.iter().map(|(most, per)| format!("{most} per {}", span(*per))))
 }
