@@ -76,13 +76,17 @@ pub(super) fn blocks(text: &str) -> Vec<Block> {
 
 /// The code spans of the prose: what stands between single backticks on one line, outside of blocks.
 pub(super) fn spans(text: &str) -> Vec<&str> {
+    prose(text).flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
+}
+
+/// The lines outside of blocks.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
     let mut inside = false;
-    let prose = text.lines().filter(|line| {
+    text.lines().filter(move |line| {
         let fence = line.trim_start().starts_with("```");
         inside ^= fence;
         !fence && !inside
-    });
-    prose.flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
+    })
 }
 
 /// The names in a text: `separator` says what cannot stand in one.
@@ -93,7 +97,9 @@ pub(super) fn words(text: &str, separator: impl Fn(char) -> bool) -> impl Iterat
 /// The links of a document to other files and within itself: the target's path, and the anchor.
 pub(super) fn links(document: &Document) -> Vec<(PathBuf, &str)> {
     let folder = Path::new(&document.name).parent().unwrap();
-    let targets = document.text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    // what stands in code only looks like a link
+    let words = prose(&document.text).flat_map(|line| line.split('`').step_by(2));
+    let targets = words.flat_map(|words| words.split("](").skip(1)).filter_map(|rest| rest.split(')').next());
     let inside = targets.filter(|link| !link.contains("://"));
     let split = inside.map(|link| link.split_once('#').unwrap_or((link, "")));
     split
@@ -110,11 +116,5 @@ pub(super) fn anchor_of(heading: &str) -> String {
 
 /// The lines that are headings, and not comments within a block.
 pub(super) fn headings(text: &str) -> Vec<&str> {
-    let mut inside = false;
-    let prose = text.lines().filter(|line| {
-        let fence = line.trim_start().starts_with("```");
-        inside ^= fence;
-        !fence && !inside
-    });
-    prose.filter(|line| line.starts_with('#')).collect()
+    prose(text).filter(|line| line.starts_with('#')).collect()
 }
