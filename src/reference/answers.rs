@@ -192,7 +192,7 @@ mod tests {
         for (api, row) in [
             ("bridge", "| `100` | 200, 401 | [`auth`](../troubleshooting.md#auth) | The response code 100"),
             ("bridge", "| none | 401 | [`auth`](../troubleshooting.md#auth) |"),
-            ("payby", "| `402` | 200 | [`rate_limited`](../troubleshooting.md#rate_limited) |"),
+            ("payby", "| `402` | 200, 429 | [`rate_limited`](../troubleshooting.md#rate_limited) |"),
             (
                 "dialog",
                 "| `900800` | 200, 503 | [`rate_limited`](../troubleshooting.md#rate_limited) | The fault 900800",
