@@ -106,7 +106,7 @@ pub(super) fn answers(api: &str) -> String {
         .into_iter()
         .map(|((status, reason), about)| ["none".to_owned(), status.to_string(), linked(&reason), sentence(&about)]);
     let mut text = table(["Code in the reply", "HTTP status", "Reason", "Recorded as"], with_code.chain(without));
-    text += "\nAnd these are refused although status and code say that all is well:\n\n";
+    text += "\nAnd these are refused although the HTTP status is 200 and no code refuses:\n\n";
     for reason in ErrorReason::ALL {
         if let Some(abouts) = gates.get(reason.as_str()) {
             let abouts = abouts.iter().map(|about| sentence(about)).collect::<Vec<_>>().join(" ");

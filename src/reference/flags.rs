@@ -9,11 +9,11 @@ pub(super) fn flags(command: &Command) -> String {
     let mut text = String::new();
     for command in command.get_subcommands().filter(|command| command.get_name() != "help") {
         let about = command.get_about().map(ToString::to_string).unwrap_or_default();
-        text += &format!("### `{}`\n\n{}\n", command.get_name(), sentence(&about));
+        text.extend(["### `", command.get_name(), "`\n\n", &sentence(&about), "\n"]);
         let shown = |arg: &&Arg| !arg.is_hide_set() && !["help", "version"].contains(&arg.get_id().as_str());
         let rows: Vec<_> = command.get_arguments().filter(shown).map(row).collect();
         if !rows.is_empty() {
-            text += &format!("\n{}", table(["Flag", "Default", "Meaning"], rows));
+            text.extend(["\n", &table(["Flag", "Default", "Meaning"], rows)]);
         }
         text.push('\n');
     }
@@ -39,7 +39,7 @@ fn row(arg: &Arg) -> [String; 3] {
     let choices: Vec<_> = arg.get_possible_values();
     if takes_value && !choices.is_empty() {
         let choices = joined(choices.iter().map(|choice| code(choice.get_name())));
-        meaning += &format!(" One of {choices}.");
+        meaning.extend([" One of ", &choices, "."]);
     }
     [code(&name), default, meaning]
 }

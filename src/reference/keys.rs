@@ -17,11 +17,11 @@ pub(super) fn configuration() -> String {
     let entries: Vec<_> = reader.entries();
     let providers: Vec<_> = entries.iter().map(|(provider, _)| reader.rows(provider)).collect();
     let accounts: Vec<_> = entries.iter().map(|(_, account)| reader.rows(account)).collect();
-    text += &format!("\n### A provider entry\n\nWith any `api`:\n\n{}", rows_table(&common(&providers)));
-    text += &format!("\n### An account entry\n\nWith any `api`:\n\n{}", rows_table(&common(&accounts)));
+    text.extend(["\n### A provider entry\n\nWith any `api`:\n\n", &rows_table(&common(&providers))]);
+    text.extend(["\n### An account entry\n\nWith any `api`:\n\n", &rows_table(&common(&accounts))]);
     for api in providers::ALL {
-        let facts = api.facts();
-        text += &format!("\n### `api: {}`\n\n{}", facts.name, of_the_api(facts.name));
+        let name = api.facts().name;
+        text.extend(["\n### `api: ", name, "`\n\n", &of_the_api(name)]);
     }
     text + "\n### Kinds of values\n\n" + &reader.kinds()
 }
@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
         let types = match &schema["type"] {
             Value::String(name) => vec![name.as_str()],
             Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
-            _ => vec!["anything"],
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => vec!["anything"],
         };
         let types: Vec<_> = types.into_iter().map(|name| self.of_type(name, schema)).collect();
         types.join(" or ")
@@ -207,7 +207,7 @@ impl<'a> Reader<'a> {
         let mut text = if own.is_empty() { String::new() } else { sentence(own) };
         for choice in schema["oneOf"].as_array().into_iter().flatten() {
             if let (Some(value), Some(meaning)) = (choice["const"].as_str(), choice["description"].as_str()) {
-                text += &format!(" `{value}`: {}", sentence(meaning));
+                text.extend([" `", value, "`: ", &sentence(meaning)]);
             }
         }
         text

@@ -36,7 +36,7 @@ pub fn update(document: &str, command: &clap::Command) -> Result<String, String>
             piece.split_once(" -->\n").ok_or("a mark of a generated part is not on a line of its own")?;
         let (_, after) = rest.split_once(END).ok_or_else(|| format!("the generated part {name} has no end"))?;
         let text = part(name, command).ok_or_else(|| format!("there is no generated part {name}"))?;
-        updated += &format!("{BEGIN}{name} -->\n\n{}\n\n{END}{after}", text.trim_end());
+        updated.extend([BEGIN, name, " -->\n\n", text.trim_end(), "\n\n", END, after]);
         parts += 1;
     }
     if parts == 0 { Err("there are no marks of a generated part in it".to_owned()) } else { Ok(updated) }

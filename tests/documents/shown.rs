@@ -3,6 +3,7 @@
 //! A block whose line before is `<!-- shown: PROVIDER/ACCOUNT FAULT -->` shows a command and what it prints while the
 //! sandbox has that fault. Three faults are of the way there: `dns`, `connect` and `tls`.
 
+use std::fmt::Write;
 use std::fs;
 use std::future::pending;
 use std::net::SocketAddr;
@@ -116,7 +117,8 @@ fn every_output_that_is_shown_is_what_the_program_prints() {
             compared += 1;
             reasons.extend(ErrorReason::ALL.into_iter().filter(|r| printed.contains(&format!("  reason   {r}: "))));
             if steady(&printed) != steady(expected) {
-                differences += &format!("{}: {mark}\n{}\n{printed}\n", document.name, typed(&block.text)[0]);
+                let shown = typed(&block.text).remove(0);
+                writeln!(differences, "{}: {mark}\n{shown}\n{printed}", document.name).unwrap();
             }
         }
     }
