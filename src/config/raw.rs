@@ -128,7 +128,12 @@ impl JsonSchema for Name {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?$" })
+        json_schema!({
+            "title": "name",
+            "description": "A label value and a part of file names; in lower case only.",
+            "type": "string",
+            "pattern": "^[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?$",
+        })
     }
 }
 
@@ -211,7 +216,7 @@ impl JsonSchema for LabelValue {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "minLength": 1, "maxLength": MOST_LABEL_CHARS })
+        json_schema!({ "title": "label value", "type": "string", "minLength": 1, "maxLength": MOST_LABEL_CHARS })
     }
 }
 
@@ -317,7 +322,8 @@ impl JsonSchema for Number {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "An amount in major units.",
+            "title": "amount",
+            "description": "An amount in major units; in quotes if it has more digits than a YAML number holds exactly.",
             "oneOf": [
                 { "type": "number" },
                 { "type": "string", "pattern": "^-?(0|[1-9][0-9]{0,14})(\\.[0-9]{1,8})?$" },
