@@ -22,7 +22,9 @@ def dashboard():
             variable.datasource(),
             variable.many("job", "Job", "label_values(balance_fresh, job)"),
             variable.one("provider", "Provider", 'label_values(balance_fresh{job=~"$job"}, provider)'),
-            variable.one("account", "Account", 'label_values(balance_fresh{job=~"$job", provider="$provider"}, account)'),
+            variable.one(
+                "account", "Account", 'label_values(balance_fresh{job=~"$job", provider="$provider"}, account)'
+            ),
             variable.each("currency", "Currency", f"label_values(balance_outflow_amount_total{{{ACCOUNT}}}, currency)"),
             variable.runbooks(),
         ],
@@ -77,9 +79,9 @@ def _state():
     )
     yield panel.stat(
         "Since the last good reading",
-        "How old the last good reading is. It is withdrawn when it is older than `stale_after`: then this is red.",
+        "How old the last good reading is. It is withdrawn when it is older than `stale_after`.",
         now(f"min(time() - {LAST_SUCCESS})", "age"),
-        config=defaults(field.SECONDS, decimals=0, color="fixed", nothing="never read"),
+        config=defaults(field.SECONDS, decimals=0, thresholds=levels(BLUE), nothing="never read"),
         color="none",
     )
     yield panel.stat(
@@ -115,10 +117,12 @@ def _balance():
         over_time(f"balance_frozen_amount{{{WALLETS}}}", "{{wallet}}: frozen"),
         over_time(f"balance_credit_limit_amount{{{WALLETS}}}", "{{wallet}}: credit limit"),
         over_time(
-            f'max by ({WALLET}) (balance:threshold_amount{{severity="warning", {WALLETS}}})', "{{wallet}}: warning below"
+            f'max by ({WALLET}) (balance:threshold_amount{{severity="warning", {WALLETS}}})',
+            "{{wallet}}: warning below",
         ),
         over_time(
-            f'max by ({WALLET}) (balance:threshold_amount{{severity="critical", {WALLETS}}})', "{{wallet}}: critical below"
+            f'max by ({WALLET}) (balance:threshold_amount{{severity="critical", {WALLETS}}})',
+            "{{wallet}}: critical below",
         ),
         config=defaults(field.AMOUNT, color="palette-classic", decimals=2),
         overrides=[field.dashed("/: warning below$/", ORANGE), field.dashed("/: critical below$/", RED)],
@@ -152,7 +156,9 @@ def _runway():
         "The runway by the spending of the last hour, six hours and day, on a logarithmic scale. The areas begin where "
         "BalanceRunwayCritical and BalanceRunwayShort fire.",
         *_windows(f"balance:runway_seconds:%s{{{ACCOUNT}}}"),
-        config=defaults(field.SECONDS, color="palette-classic", thresholds=levels(RED, orange=6 * HOUR, transparent=DAY)),
+        config=defaults(
+            field.SECONDS, color="palette-classic", thresholds=levels(RED, orange=6 * HOUR, transparent=DAY)
+        ),
         log=True,
         fill=0,
         levels="area",
@@ -207,11 +213,11 @@ def _age():
 def _identity():
     return panel.table(
         "How it is polled",
-        "The API and environment, the interval between polls, and the age at which a reading is withdrawn.",
+        "The API and environment, the interval between polls, and up to which age a reading is shown.",
         rows(f"max by (provider, account, api, environment) (balance_account_info{{{ACCOUNT}}})"),
         rows(f"max by (provider, account) (balance_poll_interval_seconds{{{ACCOUNT}}})"),
         rows(f"max by (provider, account) (balance_stale_after_seconds{{{ACCOUNT}}})"),
-        columns={"api": "API", "environment": "Environment", "B": "Polled every", "C": "Withdrawn after"},
+        columns={"api": "API", "environment": "Environment", "B": "Polled every", "C": "Shown for"},
         config=defaults(field.SECONDS, decimals=0, nothing="not exported"),
     )
 
@@ -237,8 +243,10 @@ def _alerts():
         columns={"severity": "Severity", "alertname": "Alert", "wallet": "Wallet", "reason": "Reason"},
         config=defaults(field.WORDS, nothing="none fires, if the rules are loaded"),
         overrides=[
-            panel.colored_text("Severity", [field.say(critical=("critical", RED), warning=("warning", ORANGE))]),
-            column("Alert", links=[link.runbook_of_value()]),
+            panel.colored_text(
+                "Severity", [field.say(critical=("critical", RED), warning=("warning", ORANGE))], custom__width=85
+            ),
+            column("Alert", links=[link.runbook_of_value()], custom__width=200),
         ],
         sort=["Severity"],
     )

@@ -3,7 +3,7 @@
 from . import field, link, panel, variable
 from .document import NEEDS_RULES, annotation, document
 from .expression import ours, quantile, up
-from .field import BLUE, GREEN, ORANGE, RED, YELLOW, ZERO_IS_GOOD, column, defaults, levels
+from .field import BLUE, GREEN, ORANGE, RED, ZERO_IS_GOOD, column, defaults, levels
 from .query import now, over_time, rows
 
 EXPORTER = 'job=~"$job", instance=~"$instance"'
@@ -16,7 +16,7 @@ def dashboard():
     return document(
         "balance-exporter",
         "Balances: the exporter",
-        "How the exporter fares: how much of the providers' limits it uses, how they answer, whether polls are on time, "
+        "How the exporter fares: how much of the providers' limits it uses, how they answer, whether polls are on time "
         f"and what it takes from its machine. {NEEDS_RULES}",
         variables=[
             variable.datasource(),
@@ -49,7 +49,7 @@ def dashboard():
             (8, [(12, _used()), (12, _windows())]),
             (7, [(8, _requests()), (8, _held_back()), (8, _pauses())]),
             panel.row("The providers' answers"),
-            (8, [(12, _durations()), (6, _sessions()), (6, _skew())]),
+            (8, [(10, _durations()), (6, _sessions()), (8, _skew())]),
             panel.row("Polls"),
             (8, [(8, _outcomes()), (8, _lateness()), (8, _late())]),
             panel.row("Process and scrapes"),
@@ -155,8 +155,13 @@ def _windows():
         },
         config=defaults(field.COUNT, decimals=0, nothing="–"),
         overrides=[
-            column("Room", unit=field.SHARE, min=0, max=1, thresholds=levels(ORANGE, green=0.2), custom__cellOptions=full),
-            panel.colored_text("Paused for", [], unit=field.SECONDS, thresholds=levels(ORANGE)),
+            column("Window", custom__width=90),
+            column("Limit", custom__width=80),
+            column("Room for", custom__width=90),
+            column(
+                "Room", unit=field.SHARE, min=0, max=1, thresholds=levels(ORANGE, green=0.2), custom__cellOptions=full
+            ),
+            panel.colored_text("Paused for", [], unit=field.SECONDS, thresholds=levels(ORANGE), custom__width=110),
         ],
         sort=["Room"],
     )
@@ -165,21 +170,23 @@ def _windows():
 def _requests():
     return panel.lines(
         "Requests sent",
-        "Requests per second, logins and retries included.",
-        over_time(f"sum by (provider) (rate(balance_provider_requests_total{{{PROVIDER}}}[$__rate_interval]))", LEGEND),
-        config=defaults(field.RATE, color="palette-classic", min=0),
+        "Requests per minute, logins and retries included.",
+        over_time(
+            f"60 * sum by (provider) (rate(balance_provider_requests_total{{{PROVIDER}}}[$__rate_interval]))", LEGEND
+        ),
+        config=defaults(field.PER_MINUTE, color="palette-classic", min=0),
     )
 
 
 def _held_back():
-    count = f"sum by (provider) (increase(balance_provider_%s_total{{{PROVIDER}}}[$__rate_interval]))"
+    count = f"sum by (provider) (increase(balance_provider_%s_total{{{PROVIDER}}}[$__rate_interval])) > 0"
     return panel.bars(
         "Held back",
         "Requests that waited because the limit was used up (deferred), and replies by which a provider asked to slow "
         "down (throttled), per interval of the chart.",
         over_time(count % "deferred", "{{provider}}: deferred"),
         over_time(count % "throttled", "{{provider}}: throttled"),
-        config=defaults(field.COUNT, color="palette-classic", min=0, decimals=0),
+        config=defaults(field.COUNT, color="palette-classic", min=0, decimals=0, nothing="none"),
         overrides=[field.like("/: throttled$/", color=field.fixed(RED))],
     )
 
@@ -225,8 +232,8 @@ def _sessions():
 def _skew():
     return panel.lines(
         "Clocks differ by",
-        "The provider's clock minus ours. BalanceClockSkew warns at a minute, in the areas; signed requests are refused "
-        "when it is too much.",
+        "The provider's clock minus ours. BalanceClockSkew warns at a minute, in the areas; when it is too much, "
+        "signed requests are refused.",
         over_time(f"balance_provider_clock_skew_seconds{{{PROVIDER}}}", "{{provider}} {{instance}}"),
         config=defaults(
             field.SECONDS,
@@ -277,7 +284,7 @@ def _late():
         "The share of polls that begin more than five seconds late. BalancePollsLate fires above a tenth, in the area.",
         over_time(f"1 - {late} / ignoring (le) rate({LATENESS}_count{{{EXPORTER}}}[15m])", "{{instance}}"),
         config=defaults(
-            field.SHARE, color="palette-classic", min=0, max=1, decimals=0, thresholds=levels("transparent", orange=0.1)
+            field.SHARE, color="palette-classic", min=0, decimals=0, thresholds=levels("transparent", orange=0.1)
         ),
         levels="area",
     )

@@ -5,12 +5,12 @@ AMOUNT = "locale"  # all digits, grouped: money is never abbreviated
 SECONDS = "s"
 COUNT = "none"
 SHARE = "percentunit"
-RATE = "reqps"
+PER_MINUTE = "reqpm"
 BYTES = "bytes"
 WORDS = "string"
 WHEN = "dateTimeAsIso"
 
-GREEN, YELLOW, ORANGE, RED, BLUE, GREY = "green", "yellow", "orange", "red", "blue", "#8e8e8e"
+GREEN, ORANGE, RED, BLUE, PURPLE, GREY = "green", "orange", "red", "blue", "purple", "#8e8e8e"
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -35,6 +35,11 @@ def say(**words):
     for index, (value, (text, color)) in enumerate(words.items()):
         options[value.removeprefix("_")] = {"color": color, "index": index, "text": text}
     return {"type": "value", "options": options}
+
+
+def say_nothing(text, color):
+    """A word for no value."""
+    return {"type": "special", "options": {"match": "null", "result": {"color": color, "index": 9, "text": text}}}
 
 
 def say_between(low, high, text, color):

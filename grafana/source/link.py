@@ -21,7 +21,9 @@ def runbook_of_value():
 
 def _account(title, provider, account):
     scope = f"var-provider=${{{provider}}}&var-account=${{{account}}}"
-    return _link(title, f"/d/balance-account?${{datasource:queryparam}}&${{job:queryparam}}&{scope}&${{__url_time_range}}")
+    return _link(
+        title, f"/d/balance-account?${{datasource:queryparam}}&${{job:queryparam}}&{scope}&${{__url_time_range}}"
+    )
 
 
 def account_of_row():

@@ -3,7 +3,7 @@
 from . import field, link, panel, variable
 from .document import NEEDS_RULES, annotation, document
 from .expression import ACCOUNT, ALERTS, WALLET, below, firing, headroom, known, or_zero, runway, threshold, up
-from .field import BLUE, DAY, GREEN, GREY, HOUR, ORANGE, RED, RUNWAY, YELLOW, ZERO_IS_GOOD, column, defaults, levels
+from .field import DAY, GREEN, GREY, HOUR, ORANGE, PURPLE, RED, RUNWAY, ZERO_IS_GOOD, column, defaults, levels
 from .query import now, over_time, rows
 
 ACCOUNTS = 'job=~"$job", provider=~"$provider"'
@@ -11,6 +11,7 @@ WALLETS = f'{ACCOUNTS}, currency=~"$currency"'
 #: Written by the recording rules for each account, so it tells whether they are loaded.
 SEEN = "balance:account_seen_timestamp_seconds"
 
+SEVERITIES = ("critical", "warning")
 COUNTED = "nothing to compare"
 WHO = {"provider": "Provider", "account": "Account"}
 WHICH = {**WHO, "wallet": "Wallet", "currency": "Currency"}
@@ -42,8 +43,8 @@ def dashboard():
         ],
         rows=[
             (4, [(4, made) for made in _counts()]),
-            (10, [(24, _wallets())]),
-            (8, [(9, _runs_out()), (8, _untrusted()), (7, _alerts())]),
+            (11, [(24, _wallets())]),
+            (9, [(8, _runs_out()), (7, _untrusted()), (9, _alerts())]),
             (9, [(12, _headroom()), (12, _runway())]),
             panel.row("$currency: what can be spent, and what leaves", repeat="currency"),
             (9, [(14, _spendable()), (10, _outflow())]),
@@ -80,11 +81,15 @@ def _counts():
         config=defaults(field.COUNT, thresholds=ZERO_IS_GOOD, nothing="nobody looks"),
         links=[link.runbook("BalanceUnknown")],
     )
+    seen = f'{SEEN}{{job=~"$job"}}'
+    firing_as = {severity: firing(f'severity="{severity}"') for severity in SEVERITIES}
     yield panel.stat(
         "Alerts firing",
-        "Alerts of this exporter that fire, critical and others. No data means that the rules are not loaded.",
-        now(or_zero(f"count({firing()})", f'{SEEN}{{job=~"$job"}}'), "alerts"),
-        config=defaults(field.COUNT, thresholds=levels(GREEN, orange=1), nothing="no rules loaded"),
+        "Alerts of this exporter that fire, by severity.",
+        *(now(or_zero(f"count({alerts})", seen), severity) for severity, alerts in firing_as.items()),
+        config=defaults(field.COUNT, thresholds=ZERO_IS_GOOD, nothing="no rules loaded"),
+        overrides=[column("warning", thresholds=levels(GREEN, orange=1))],
+        text="value_and_name",
     )
     yield panel.stat(
         "Exporters down",
@@ -96,18 +101,16 @@ def _counts():
 
 
 def _wallets():
-    state = f"{known(WALLETS)} < bool on ({WALLET}) group_right () max by ({WALLET}, severity) (balance:threshold_amount{{%s, {WALLETS}}})"
-    state = f"""max by ({WALLET}) (
-        2 * ({state % 'severity="critical"'}) or ({state % 'severity="warning"'}) or 0 * {known(WALLETS)}
-    )"""
-    unknown_for = f"time() - max by ({WALLET}) (balance:known_timestamp_seconds{{{WALLETS}}})"
+    fresh = f"on ({ACCOUNT}) (balance_fresh{{{ACCOUNTS}}} == 1)"
+    last = f"balance:known_timestamp_seconds{{{WALLETS}}}"
+    unknown_for = f"max by ({WALLET}) (0 * {last} and {fresh} or time() - {last})"
     share = {"mode": "gradient", "type": "gauge", "valueDisplayMode": "text"}
     return panel.table(
         "Wallets, the lowest first",
         "Every wallet by its last known amount, which stands for at most a day. Of warning: the amount as a share of "
         "the threshold `warning`. Lasts: how long it lasts at the pace of late. Reading: fresh, or for how long it has "
-        "been unknown. A wallet without thresholds has no state but ok.",
-        rows(state),
+        "been unknown. State: what is not low but unknown is not ok, nor is what has no threshold.",
+        rows(_state(fresh)),
         rows(f"min by ({WALLET}) ({known(WALLETS)})"),
         rows(threshold("warning", WALLETS)),
         rows(threshold("critical", WALLETS)),
@@ -129,10 +132,17 @@ def _wallets():
             column(
                 "State",
                 unit=field.COUNT,
-                mappings=[field.say(_0=("ok", GREEN), _1=("low", ORANGE), _2=("nearly empty", RED))],
+                mappings=[
+                    field.say(_0=("ok", GREEN), _1=("unknown", PURPLE), _2=("low", ORANGE), _3=("nearly empty", RED)),
+                    field.say_nothing("no threshold", GREY),
+                ],
                 custom__cellOptions={"mode": "basic", "type": "color-background"},
+                custom__align="center",
                 custom__width=120,
             ),
+            column("Wallet", custom__width=100),
+            column("Currency", custom__width=85),
+            *(column(name, custom__width=125) for name in ("Can be spent", "Warning below", "Critical below")),
             ACCOUNT_LINK,
             column(
                 "Of warning",
@@ -148,21 +158,30 @@ def _wallets():
                 unit=field.SECONDS,
                 decimals=1,
                 thresholds=RUNWAY,
+                mappings=[field.say_nothing("–", GREY)],
                 custom__cellOptions={"type": "color-text"},
                 custom__width=110,
             ),
             panel.colored_text(
                 "Reading",
-                # known is written once a minute
-                [field.say_between(None, 300, "fresh", GREEN)],
+                [field.say(_0=("fresh", GREEN))],
                 unit=field.SECONDS,
-                decimals=0,
+                decimals=1,
                 thresholds=levels(RED),
                 custom__width=110,
             ),
         ],
-        sort=["Of warning"],
+        sort=["-State", "Of warning"],
     )
+
+
+def _state(fresh):
+    """3 is nearly empty, 2 low, 1 unknown and 0 none of these; nothing if there is no threshold to compare with."""
+    below = f"({known(WALLETS)} < bool on ({WALLET}) group_right () max by ({WALLET}, severity) (%s))"
+    levels = {severity: f'balance:threshold_amount{{severity="{severity}", {WALLETS}}}' for severity in SEVERITIES}
+    # the label keeps them apart, of which `or` would drop all but the first
+    unknown = f'label_replace(0 * {known(WALLETS)} + 1 unless {fresh}, "severity", "unknown", "", "")'
+    return f"max by ({WALLET}) (3 * {below % levels['critical']} or 2 * {below % levels['warning']} or {unknown})"
 
 
 def _runs_out():
@@ -185,7 +204,9 @@ def _runs_out():
 
 def _untrusted():
     account = "on (job, instance, provider, account)"
-    age = f"time() - balance_last_success_timestamp_seconds{{{ACCOUNTS}}} and {account} balance_fresh{{{ACCOUNTS}}} == 0"
+    age = (
+        f"time() - balance_last_success_timestamp_seconds{{{ACCOUNTS}}} and {account} balance_fresh{{{ACCOUNTS}}} == 0"
+    )
     failures = f"balance:recent_poll_failures:15m{{{ACCOUNTS}}}"
     silent = f"({age}) unless {account} {failures}"
     gone = f"time() - {SEEN}{{{ACCOUNTS}}} unless on ({ACCOUNT}) balance_fresh{{{ACCOUNTS}}}"
@@ -193,19 +214,22 @@ def _untrusted():
     return panel.table(
         "What cannot be trusted",
         "Accounts that are not fresh, why, and for how long there has been no good reading. The README tells what each "
-        "reason means. Accounts that are not exported any more stay here for a day: removed, or their exporter is down.",
+        "reason means. Accounts that are not exported any more stay for a day: removed, or their exporter is down.",
         rows(
             f"""{by} (0 * {failures} + {account} group_left () ({age}))
             or {by} (label_replace({silent}, "reason", "no poll failed of late", "", ""))
             or {by} (label_replace({gone}, "reason", "not exported", "", ""))"""
         ),
         columns={**WHO, "reason": "Reason", "A": "For"},
-        config=defaults(field.SECONDS, decimals=0, nothing="none is listed"),
+        config=defaults(field.SECONDS, decimals=1, nothing="none is listed"),
         overrides=[
             ACCOUNT_LINK,
             column("Reason", custom__cellOptions={"type": "color-text"}, color=field.fixed(ORANGE)),
             panel.colored_text(
-                "For", [field.say_between(50 * 365 * DAY // 10 * 9, None, "ever", RED)], thresholds=levels(RED), custom__width=90
+                "For",  # a time of 0 is never, and would be since 1970
+                [field.say_between(40 * 365 * DAY, None, "ever", RED)],
+                thresholds=levels(RED),
+                custom__width=100,
             ),
         ],
         sort=["-For"],
@@ -223,13 +247,12 @@ def _alerts():
         "Every alert of this exporter that fires, and for how long its condition has held. A click on a name opens "
         "its runbook.",
         rows(since),
-        columns={"severity": "Severity", "alertname": "Alert", "account": "Account", "provider": "Provider", "A": "For"},
-        config=defaults(field.SECONDS, decimals=0, nothing="no alert fires, if the rules are loaded"),
+        columns={"severity": "Severity", "alertname": "Alert", "account": "Account", "A": "For"},
+        config=defaults(field.SECONDS, decimals=1, nothing="no alert fires, if the rules are loaded"),
         overrides=[
-            panel.colored_text("Severity", [field.say(**severities)], custom__width=80),
-            column("Alert", links=[link.runbook_of_value()]),
-            ACCOUNT_LINK,
-            column("For", custom__width=80),
+            panel.colored_text("Severity", [field.say(**severities)], custom__width=85),
+            column("Alert", links=[link.runbook_of_value()], custom__width=210),
+            column("For", custom__width=90),
         ],
         sort=["Severity", "-For"],
     )
@@ -254,7 +277,9 @@ def _runway():
         "The runway of each wallet, on a logarithmic scale. The areas begin where BalanceRunwayCritical and "
         "BalanceRunwayShort fire. No line means that there is not enough data.",
         over_time(runway(WALLETS), "{{account}} · {{wallet}} {{currency}}"),
-        config=defaults(field.SECONDS, color="palette-classic", thresholds=levels(RED, orange=6 * HOUR, transparent=DAY)),
+        config=defaults(
+            field.SECONDS, color="palette-classic", thresholds=levels(RED, orange=6 * HOUR, transparent=DAY)
+        ),
         log=True,
         fill=0,
         levels="area",

@@ -3,7 +3,7 @@
 from . import field
 from .query import DATASOURCE
 
-#: The version of Grafana whose panels these are; older files would be migrated on load, newer panels read them as they are.
+#: Whose panels these are: a newer Grafana migrates them on load.
 VERSION = "10.4.0"
 
 
@@ -34,6 +34,8 @@ def stat(title, description, *targets, config, overrides=(), links=(), name=Fals
         "justifyMode": "center",
         "orientation": "auto",
         "reduceOptions": _last(),
+        # one size for all, so that no number looks more important because it is short
+        "text": {"titleSize": 16, "valueSize": 36},
         "textMode": "name" if name else text,
     }
     return _panel("stat", title, description, targets, config, overrides, options, links=list(links))
@@ -118,7 +120,7 @@ def table(title, description, *targets, config, columns, overrides=(), sort=(), 
         },
     ]
     order = [{"desc": name.startswith("-"), "displayName": name.removeprefix("-")} for name in sort]
-    look = {"align": "auto", "cellOptions": {"type": "auto"}, "filterable": False, "inspect": False}
+    look = {"align": "auto", "cellOptions": {"type": "auto"}, "filterable": False, "inspect": False, "minWidth": 60}
     config = {**config, "custom": {**look, **config["custom"]}}
     options = {"cellHeight": "sm", "frameIndex": 0, "showHeader": True, "sortBy": order}
     return _panel(

@@ -5,10 +5,23 @@ from dataclasses import dataclass, field
 
 STEP = 120  # seconds between scrapes
 HOUR = 3600
-REASONS = (
-    "dns connect tls timeout auth rate_limited redirect rejected unavailable malformed schema mismatch integrity "
-    "clock internal"
-).split()
+REASONS = [
+    "dns",
+    "connect",
+    "tls",
+    "timeout",
+    "auth",
+    "rate_limited",
+    "redirect",
+    "rejected",
+    "unavailable",
+    "malformed",
+    "schema",
+    "mismatch",
+    "integrity",
+    "clock",
+    "internal",
+]
 
 
 @dataclass

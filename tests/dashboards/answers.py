@@ -2,15 +2,18 @@
 
 import math
 import re
-from itertools import product
 
-from dashboard import interpolate, queries, used, variables
+from dashboard import interpolate, queries, variables
 from names import LABEL_VALUES
 from world import STRANGER
 
 UNITS = {"h": 3600, "m": 60}
 #: What Grafana would make of these, with a scrape each two minutes.
 INTERVALS = {"__rate_interval": "8m", "__interval": "2m"}
+
+
+def _named(legend, labels):
+    return re.sub(r"{{(\w+)}}", lambda found: labels.get(found[1], ""), legend)
 
 
 class Questions:
@@ -77,7 +80,9 @@ class Questions:
         series = [each for result in found for each in result]
         if not series:
             yield f"{where}: no series: {text}"
-        if not any(math.isfinite(float(value)) for each in series for _, value in each.get("values", [each.get("value")])):
+        if not any(
+            math.isfinite(float(value)) for each in series for _, value in each.get("values", [each.get("value")])
+        ):
             yield f"{where}: no number: {text}"
         if any(each["metric"].get("instance") == STRANGER["instance"] for each in series):
             yield f"{where}: shows another program: {text}"
@@ -87,6 +92,6 @@ class Questions:
                 yield f"{where}: the legend's {label} is not always there"
         if "{{" in legend:
             for result in found:
-                shown = [re.sub(r"{{(\w+)}}", lambda m: each["metric"].get(m[1], ""), legend) for each in result]
+                shown = [_named(legend, each["metric"]) for each in result]
                 if len(set(shown)) < len(shown):
                     yield f"{where}: two series are called the same: {shown}"

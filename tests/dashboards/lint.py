@@ -111,8 +111,10 @@ def _money(dashboard):
                 if missing:
                     yield f"{where}: {each.name} mixes amounts of different {', '.join(sorted(missing))}"
         if sum(1 for selector in expression.selectors if MONEY.fullmatch(selector.metric)) > 1:
-            for keyword, labels in expression.groupings:
-                if keyword == "on" and "currency" not in labels:
+            for grouping in expression.groupings:
+                # `and` and `unless` compare no amounts
+                compares = grouping.keyword == "on" and grouping.after not in ("and", "unless")
+                if compares and "currency" not in grouping.labels:
                     yield f"{where}: compares amounts of different currencies"
         legend = (target or {}).get("legendFormat")
         one_currency = "currency" in repeated and all(
@@ -177,11 +179,8 @@ def _names(dashboard):
         shown = _shown(panel)
         for override in panel["fieldConfig"]["overrides"]:
             kind, wanted = override["matcher"]["id"], override["matcher"]["options"]
-            if kind == "byName":
-                found = wanted in shown
-            else:
-                found = any(re.search(wanted.strip("/"), each) for each in shown)
-            if not found:
+            matching = {"byName": wanted.__eq__, "byRegexp": re.compile(wanted.strip("/")).search}[kind]
+            if not any(matching(each) for each in shown):
                 yield f"{name(panel)}: an override is about {wanted!r}, which is not shown: {shown}"
         for order in panel["options"].get("sortBy", []):
             if order["displayName"] not in shown:
@@ -210,8 +209,16 @@ def _links(dashboard, runbooks, others):
         found = [*panel.get("links", []), *panel.get("fieldConfig", {}).get("defaults", {}).get("links", [])]
         for override in panel.get("fieldConfig", {}).get("overrides", []):
             found += [link for each in override["properties"] if each["id"] == "links" for link in each["value"]]
+        kept = [
+            step["options"]["include"]["names"]
+            for step in panel.get("transformations", [])
+            if "include" in step["options"]
+        ]
         for link in found:
             url = link["url"]
+            for wanted in re.findall(r"__data\.fields\.(\w+)", url):
+                if not any(wanted in names for names in kept):
+                    yield f"{name(panel)}: a link needs the column {wanted}, which is not kept"
             page = re.fullmatch(r"\$\{runbooks:raw\}(\S+)\.md", url)
             other = re.fullmatch(r"/d/([\w-]+)\?(\S+)", url)
             if page and page[1] != "${__value.raw}" and page[1] not in runbooks:

@@ -35,8 +35,8 @@ def _expression(where, expression, known, legend):
         labels |= known[selector.metric]
         for label in selector.matchers.keys() - known[selector.metric]:
             yield f"{where}: {selector.metric} has no label {label}"
-    for keyword, named in expression.groupings:
-        for label in named - labels:
-            yield f"{where}: nothing has the label {label}, in {keyword} ({', '.join(sorted(named))})"
+    for grouping in expression.groupings:
+        for label in grouping.labels - labels:
+            yield f"{where}: nothing has the label {label}, in {grouping.keyword} ({', '.join(sorted(grouping.labels))})"
     for label in set(re.findall(r"{{(\w+)}}", legend)) - labels:
         yield f"{where}: nothing has the label {label}, in the legend"

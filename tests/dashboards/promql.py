@@ -18,6 +18,13 @@ class Selector:
 
 
 @dataclass
+class Grouping:
+    keyword: str
+    labels: set
+    after: str  # the operator or aggregation that it belongs to
+
+
+@dataclass
 class Aggregation:
     name: str
     by: set  # None: `without`
@@ -54,7 +61,8 @@ class Expression:
             word = self._word(at)
             if word in GROUPING and self._word(at + 1) == "(":
                 closing = self._closing(at + 1)
-                self.groupings.append((word, set(re.findall(r"\w+", self._between(at + 1, closing)))))
+                labels = set(re.findall(r"\w+", self._between(at + 1, closing)))
+                self.groupings.append(Grouping(word, labels, self._word(at - 1)))
                 at = closing
             elif word in AGGREGATION and self._word(at + 1) in ("(", "by", "without"):
                 self._aggregation(at)

@@ -36,9 +36,7 @@ def evaluate(promtool, files, series, folder):
         "tests": [
             {
                 "interval": "2m",
-                "input_series": [
-                    {"series": selector(*key), "values": notation(series[key], SPAN)} for key in wanted
-                ],
+                "input_series": [{"series": selector(*key), "values": notation(series[key], SPAN)} for key in wanted],
                 "promql_expr_test": [
                     {"expr": '{__name__=~"balance:.+|ALERTS.*"}', "eval_time": f"{moment}s", "exp_samples": []}
                     for moment in moments

@@ -9,12 +9,12 @@ import re
 from shape import OneOf, Optional
 
 NUMBER = (int, float)
-COLORS = {"green", "yellow", "orange", "red", "blue", "transparent", "#8e8e8e"}
+COLORS = {"green", "yellow", "orange", "red", "blue", "purple", "transparent", "#8e8e8e"}
 # Grafana's ids, of the many that it has; the renderer of the pictures asks Grafana's library whether it knows them
 UNITS = {
     "none", "short", "string", "locale", "percent", "percentunit", "bool", "bool_yes_no", "bool_on_off",
     "s", "ms", "m", "h", "d", "dtdurations", "dtdurationms", "dthms", "clocks", "dateTimeAsIso", "dateTimeFromNow",
-    "bytes", "decbytes", "reqps", "ops", "cps", "rps",
+    "bytes", "decbytes", "reqps", "reqpm", "ops", "cps", "rps",
 }  # fmt: skip
 
 
@@ -32,8 +32,13 @@ RESULT = {"color": COLORS, "index": int, "text": text}
 
 
 def words_for_values(value):
-    shape_is = isinstance(value, dict) and value and all(
-        isinstance(each, dict) and each.keys() == RESULT.keys() and each["color"] in COLORS for each in value.values()
+    shape_is = (
+        isinstance(value, dict)
+        and value
+        and all(
+            isinstance(each, dict) and each.keys() == RESULT.keys() and each["color"] in COLORS
+            for each in value.values()
+        )
     )
     return None if shape_is else f"expected results by value, found {value!r}"
 
@@ -41,12 +46,11 @@ def words_for_values(value):
 MAPPING = OneOf(
     "type",
     value={"options": words_for_values},
+    special={"options": {"match": {"null", "nan", "empty"}, "result": RESULT}},
     range={"options": {"from": (int, float, type(None)), "to": (int, float, type(None)), "result": RESULT}},
 )
 THRESHOLDS = {"mode": {"absolute"}, "steps": [{"color": COLORS, "value": (int, float, type(None))}]}
-COLOR = OneOf(
-    "mode", fixed={"fixedColor": Optional(COLORS)}, thresholds={}, **{"palette-classic": {}}
-)
+COLOR = OneOf("mode", fixed={"fixedColor": Optional(COLORS)}, thresholds={}, **{"palette-classic": {}})
 LINE_STYLE = {"dash": [int], "fill": {"dash", "dot", "solid"}}
 CELL = OneOf(
     "type",
@@ -57,7 +61,13 @@ CELL = OneOf(
 CUSTOM = {
     "stat": {},
     "bargauge": {},
-    "table": {"align": {"auto", "left", "center", "right"}, "cellOptions": CELL, "filterable": bool, "inspect": bool},
+    "table": {
+        "align": {"auto", "left", "center", "right"},
+        "cellOptions": CELL,
+        "filterable": bool,
+        "inspect": bool,
+        "minWidth": int,
+    },
     "timeseries": {
         "axisSoftMax": Optional(NUMBER),
         "axisSoftMin": Optional(NUMBER),
@@ -78,6 +88,7 @@ CUSTOM = {
 PROPERTIES = {
     "unit": UNITS, "decimals": int, "min": NUMBER, "max": NUMBER, "color": COLOR, "mappings": [MAPPING],
     "thresholds": THRESHOLDS, "links": [LINK], "custom.cellOptions": CELL, "custom.width": int,
+    "custom.align": {"left", "center", "right"}, "noValue": text,
     "custom.lineStyle": LINE_STYLE, "custom.lineWidth": int, "custom.fillOpacity": int,
 }  # fmt: skip
 OVERRIDE = {
@@ -92,6 +103,7 @@ OPTIONS = {
         "justifyMode": {"auto", "center"},
         "orientation": {"auto", "horizontal", "vertical"},
         "reduceOptions": REDUCE,
+        "text": {"titleSize": int, "valueSize": int},
         "textMode": {"auto", "value", "name", "value_and_name", "none"},
     },
     "bargauge": {

@@ -27,7 +27,9 @@ def openmetrics(series, origin, since=0):
     """The text of it, beginning `since`. The world begins at `origin`, from where its own timestamps count, too."""
     for (name, labels), samples in series.items():
         start = selector(name, labels)
-        shift = origin if name.endswith(("_timestamp_seconds", "_start_time_seconds")) or name == "ALERTS_FOR_STATE" else 0
+        shift = (
+            origin if name.endswith(("_timestamp_seconds", "_start_time_seconds")) or name == "ALERTS_FOR_STATE" else 0
+        )
         for time, value in samples.items():
             if time >= since:
                 # 0 means never

@@ -24,38 +24,108 @@ def accounts():
     treasury, africa, latin = {"team": "treasury"}, {"team": "west-africa"}, {"team": "latin-america"}
     total = ("available", "total", "frozen")
     return [
-        Account("payby-uae", "uae-settlement", "payby", labels=treasury, interval=30, wallets=[
-            Wallet("main", "AED", 610_000, 9_000, (180_000, 450_000), {"warning": 50_000, "critical": 10_000}),
-        ]),
-        Account("payby-uae", "uae-usd-float", "payby", labels=treasury, hiccups={"integrity": 0.002}, wallets=[
-            Wallet("main", "USD", 64_000, 900, (0, 0), {"warning": 25_000, "critical": 5_000}),
-        ]),
-        Account("bridge-gh", "gh-payouts", "bridge", labels=africa,
-            hiccups={"timeout": 0.01, "connect": 0.004}, trouble=[(ago(4.5), ago(4), "unavailable")], wallets=[
-            Wallet("payout", "GHS", 21_000, 400, thresholds={"warning": 4_000, "critical": 1_500}),
-            Wallet("collection", "GHS", 2_000, -310, figures=total, frozen=350),
-            Wallet("sms", "GHS", 900, 6, (80, 700), thresholds={"warning": 50}),
-        ]),
-        Account("bridge-gh", "gh-operations", "bridge", labels=africa, wallets=[
-            Wallet("payout", "GHS", 38_000, 260, (9_000, 30_000), {"warning": 6_000, "critical": 2_000}),
-        ]),
-        Account("bridge-gh", "gh-branch-2", "bridge", labels=africa, gone=ago(7), wallets=[
-            Wallet("payout", "GHS", 5_000, 40, (2_000, 5_000), {"warning": 500}),
-        ]),
-        Account("dialog-lk", "lk-field-line", "dialog", interval=120, trouble=[(ago(0.8), None, "unavailable")], wallets=[
-            Wallet("main", "LKR", 46_000, 310, (12_000, 40_000), {"warning": 10_000}, ("total", "limit"), limit=50_000),
-        ]),
-        Account("smilepayz-pe", "pe-payout", "smilepayz", labels=latin, hiccups={"rate_limited": 0.02}, wallets=[
-            Wallet("payout", "PEN", 160_000, 2_900, (30_000, 120_000), {"warning": 28_000, "critical": 9_000}, total, 1_200),
-        ]),
-        Account("smilepayz-pe", "pe-payin", "smilepayz", labels=latin, trouble=[(ago(3), None, "auth")], wallets=[
-            Wallet("payin", "PEN", 44_000, 330, (20_000, 40_000), {"warning": 15_000}, total, 800),
-        ]),
+        Account(
+            "payby-uae",
+            "uae-settlement",
+            "payby",
+            labels=treasury,
+            interval=30,
+            wallets=[
+                Wallet("main", "AED", 610_000, 9_000, (180_000, 450_000), {"warning": 50_000, "critical": 10_000}),
+            ],
+        ),
+        Account(
+            "payby-uae",
+            "uae-usd-float",
+            "payby",
+            labels=treasury,
+            hiccups={"integrity": 0.002},
+            wallets=[
+                Wallet("main", "USD", 64_000, 900, (0, 0), {"warning": 25_000, "critical": 5_000}),
+            ],
+        ),
+        Account(
+            "bridge-gh",
+            "gh-payouts",
+            "bridge",
+            labels=africa,
+            hiccups={"timeout": 0.01, "connect": 0.004},
+            trouble=[(ago(4.5), ago(4), "unavailable")],
+            wallets=[
+                Wallet("payout", "GHS", 21_000, 400, thresholds={"warning": 4_000, "critical": 1_500}),
+                Wallet("collection", "GHS", 2_000, -310, figures=total, frozen=350),
+                Wallet("sms", "GHS", 900, 6, (80, 700), thresholds={"warning": 50}),
+            ],
+        ),
+        Account(
+            "bridge-gh",
+            "gh-operations",
+            "bridge",
+            labels=africa,
+            wallets=[
+                Wallet("payout", "GHS", 38_000, 260, (9_000, 30_000), {"warning": 6_000, "critical": 2_000}),
+            ],
+        ),
+        Account(
+            "bridge-gh",
+            "gh-branch-2",
+            "bridge",
+            labels=africa,
+            gone=ago(7),
+            wallets=[
+                Wallet("payout", "GHS", 5_000, 40, (2_000, 5_000), {"warning": 500}),
+            ],
+        ),
+        Account(
+            "dialog-lk",
+            "lk-field-line",
+            "dialog",
+            interval=120,
+            trouble=[(ago(0.8), None, "unavailable")],
+            wallets=[
+                Wallet(
+                    "main", "LKR", 46_000, 310, (12_000, 40_000), {"warning": 10_000}, ("total", "limit"), limit=50_000
+                ),
+            ],
+        ),
+        Account(
+            "smilepayz-pe",
+            "pe-payout",
+            "smilepayz",
+            labels=latin,
+            hiccups={"rate_limited": 0.02},
+            wallets=[
+                Wallet(
+                    "payout",
+                    "PEN",
+                    160_000,
+                    2_900,
+                    (30_000, 120_000),
+                    {"warning": 28_000, "critical": 9_000},
+                    total,
+                    1_200,
+                ),
+            ],
+        ),
+        Account(
+            "smilepayz-pe",
+            "pe-payin",
+            "smilepayz",
+            labels=latin,
+            trouble=[(ago(3), None, "auth")],
+            wallets=[
+                Wallet("payin", "PEN", 44_000, 330, (20_000, 40_000), {"warning": 15_000}, total, 800),
+            ],
+        ),
     ]
 
 
-LIMITS = {"payby-uae": {"1m": (60, 20)}, "bridge-gh": {"1m": (60, 100), "1s": (1, 20)},
-          "dialog-lk": {"1m": (60, 30)}, "smilepayz-pe": {"1m": (60, 30)}}
+LIMITS = {
+    "payby-uae": {"1m": (60, 20)},
+    "bridge-gh": {"1m": (60, 100), "1s": (1, 20)},
+    "dialog-lk": {"1m": (60, 30)},
+    "smilepayz-pe": {"1m": (60, 30)},
+}
 SLOWNESS = {"payby-uae": 0.2, "bridge-gh": 0.7, "dialog-lk": 1.6, "smilepayz-pe": 0.4}
 BOUNDS = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0]
 LATE = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0]
