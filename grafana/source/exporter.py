@@ -16,8 +16,8 @@ def dashboard():
     return document(
         "balance-exporter",
         "Balances: the exporter",
-        "How the exporter fares: how much of the providers' limits it uses, how they answer, whether polls are on time "
-        f"and what it takes from its machine. {NEEDS_RULES}",
+        "How the exporter fares: how much of the providers' limits it uses, how they answer, whether polls are on time, "
+        f"what it takes from its machine. {NEEDS_RULES}",
         variables=[
             variable.datasource(),
             variable.many("job", "Job", "label_values(balance_exporter_build_info, job)"),

@@ -37,6 +37,6 @@ def _expression(where, expression, known, legend):
             yield f"{where}: {selector.metric} has no label {label}"
     for grouping in expression.groupings:
         for label in grouping.labels - labels:
-            yield f"{where}: nothing has the label {label}, in {grouping.keyword} ({', '.join(sorted(grouping.labels))})"
+            yield f"{where}: nothing has the label {label}, in {grouping.keyword} ({', '.join(grouping.labels)})"
     for label in set(re.findall(r"{{(\w+)}}", legend)) - labels:
         yield f"{where}: nothing has the label {label}, in the legend"
