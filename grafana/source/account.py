@@ -3,7 +3,7 @@
 from . import field, link, panel, variable
 from .document import NEEDS_RULES, annotation, document
 from .expression import WALLET, firing, or_zero, runway
-from .field import BLUE, DAY, GREEN, HOUR, ORANGE, RED, RUNWAY, column, defaults, levels
+from .field import BLUE, DAY, GREEN, GREY, HOUR, ORANGE, RED, RUNWAY, column, defaults, levels
 from .query import now, over_time, rows
 
 ACCOUNT = 'job=~"$job", provider="$provider", account="$account"'
@@ -190,7 +190,8 @@ def _outcomes():
             f"sum by (reason) (increase(balance_poll_failures_total{{{ACCOUNT}}}[$__rate_interval])) > 0", "{{reason}}"
         ),
         config=defaults(field.COUNT, color="palette-classic", min=0, decimals=0),
-        overrides=[column("good", color=field.fixed(GREEN))],
+        # grey, so that failures stand out, of which one may be green
+        overrides=[column("good", color=field.fixed(GREY))],
     )
 
 

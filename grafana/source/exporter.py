@@ -3,7 +3,7 @@
 from . import field, link, panel, variable
 from .document import NEEDS_RULES, annotation, document
 from .expression import ours, quantile, up
-from .field import BLUE, GREEN, ORANGE, RED, ZERO_IS_GOOD, column, defaults, levels
+from .field import BLUE, GREEN, GREY, ORANGE, RED, ZERO_IS_GOOD, column, defaults, levels
 from .query import now, over_time, rows
 
 EXPORTER = 'job=~"$job", instance=~"$instance"'
@@ -16,7 +16,7 @@ def dashboard():
     return document(
         "balance-exporter",
         "Balances: the exporter",
-        "How the exporter fares: how much of the providers' limits it uses, how they answer, whether polls are on time, "
+        "How the exporter fares: how much of the limits it uses, how providers answer, whether polls are on time, "
         f"what it takes from its machine. {NEEDS_RULES}",
         variables=[
             variable.datasource(),
@@ -161,7 +161,13 @@ def _windows():
             column(
                 "Room", unit=field.SHARE, min=0, max=1, thresholds=levels(ORANGE, green=0.2), custom__cellOptions=full
             ),
-            panel.colored_text("Paused for", [], unit=field.SECONDS, thresholds=levels(ORANGE), custom__width=110),
+            panel.colored_text(
+                "Paused for",
+                [field.say_nothing("–", GREY)],
+                unit=field.SECONDS,
+                thresholds=levels(ORANGE),
+                custom__width=110,
+            ),
         ],
         sort=["Room"],
     )
@@ -258,7 +264,8 @@ def _outcomes():
         over_time(f"{polls} - {failed}", "good"),
         over_time(f"{by_reason} > 0", "{{reason}}"),
         config=defaults(field.COUNT, color="palette-classic", min=0, decimals=0),
-        overrides=[column("good", color=field.fixed(GREEN))],
+        # grey, so that failures stand out, of which one may be green
+        overrides=[column("good", color=field.fixed(GREY))],
     )
 
 

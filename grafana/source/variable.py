@@ -33,7 +33,8 @@ def _query(name, label, definition, *, hide=0, **kind):
         "label": label,
         "name": name,
         "options": [],
-        "query": {"query": definition, "refId": "PrometheusVariableQueryEditor-VariableQuery"},
+        # 1 is label_values
+        "query": {"qryType": 1, "query": definition, "refId": "PrometheusVariableQueryEditor-VariableQuery"},
         # when the range of time changes
         "refresh": 2,
         "regex": "",

@@ -35,12 +35,15 @@ def recorded(rules, made):
 
 
 def unlike(known, series, own):
-    """Where the world is not like the exporter. `own` are the labels that its configuration gives to accounts."""
+    """Where the world is not like the exporter. `own` are the labels that its configuration gives to accounts.
+
+    It need not have all series: those that a dashboard asks for will be missed there.
+    """
     seen = {}
     for name, labels in series:
         seen.setdefault(name, set()).update(label for label, _ in labels)
-    for name in sorted(known.keys() | seen.keys()):
-        expected, found = known.get(name), seen.get(name, set()) - own
+    for name in sorted(seen):
+        expected, found = known.get(name), seen[name] - own
         if expected is None:
             yield f"the world has {name}, which the exporter has not"
         # which build it is, is optional

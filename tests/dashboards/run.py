@@ -17,8 +17,10 @@ import reference
 import schema
 import shape
 from answers import Questions
+from dashboard import queries
 from mutations import unnoticed
 from prometheus import Prometheus, backfill
+from promql import Expression
 from rules import LATELY, evaluate
 from series import openmetrics, recorded
 from world import SPAN, scrapes
@@ -62,6 +64,12 @@ def world(tools, folder):
     return known, len(series)
 
 
+def unshown(dashboards, known):
+    """Series that no dashboard asks for, to be told and not to be mended: some are not worth looking at."""
+    asked = {each.metric for one in dashboards for _, text, _ in queries(one) for each in Expression(text).selectors}
+    return sorted(known.keys() - asked)
+
+
 class Report:
     def __init__(self):
         self.began, self.failed = time.monotonic(), False
@@ -86,6 +94,7 @@ def main(tools, serve):
         checker = Checker(dashboards, known)
         for uid, dashboard in dashboards.items():
             report.say(f"{uid}: schema, laws, names", checker.static(dashboard))
+        report.say(f"shown nowhere: {', '.join(unshown(dashboards.values(), known)) or 'nothing'}")
         with Prometheus(tools / "prometheus", folder / "data", folder) as prometheus:
             for uid, dashboard in dashboards.items():
                 report.say(f"{uid}: answers", Questions(dashboard, prometheus, END).problems())

@@ -175,7 +175,7 @@ CHOICE = {"selected": Optional({True}), "text": (str, list), "value": (str, list
 VARIABLE = {"current": CHOICE, "hide": {0, 1, 2}, "label": text, "name": text, "skipUrlSync": bool}
 ASKED = {
     "allValue": Optional({".+"}), "datasource": DATASOURCE, "definition": text, "includeAll": bool, "multi": bool,
-    "options": list, "query": {"query": text, "refId": text}, "refresh": {2}, "regex": str, "sort": {1},
+    "options": list, "query": {"qryType": {1}, "query": text, "refId": text}, "refresh": {2}, "regex": str, "sort": {1},
 }  # fmt: skip
 VARIABLES = OneOf(
     "type",
