@@ -5,6 +5,7 @@ A check that lets everything through looks like one that finds nothing wrong; th
 
 import copy
 
+import expected
 from answers import Questions
 from dashboard import variables
 
@@ -293,6 +294,18 @@ ANSWERED = [
 ]
 
 
+#: The same, for what gives an answer that is wrong.
+WRONG = [
+    (OVERVIEW, "above for below", say("Low", "< bool", "> bool"), "Low says"),
+    (OVERVIEW, "one for zero", say("Unknown", "== bool 0", "== bool 1"), "Unknown says"),
+    (OVERVIEW, "unknown for ok", say("Wallets", " == 1", " == 0"), "Wallets, the lowest first says"),
+    (OVERVIEW, "critical for warning", say("Wallets", "3 *", "2 *"), "Wallets, the lowest first says"),
+    (OVERVIEW, "a week for a day", say("Empty within", "86400", "604800"), "Empty within a day says"),
+    (OVERVIEW, "those that are trusted", say("What cannot", " == 0", " == 1"), "What cannot be trusted says"),
+    (EXPORTER, "all for some", say("Accounts known", "avg(", "max("), "Accounts known says"),
+]
+
+
 def _missed(found, words):
     return None if any(words in problem for problem in found) else f"found {found[:3]}, not {words!r}"
 
@@ -310,4 +323,9 @@ def unnoticed(checker, prometheus, end):
         broken["panels"], broken["annotations"]["list"] = [panel(broken, title)], []
         assert variables(broken), what
         missed.append((what, _missed(list(Questions(broken, prometheus, end).problems()), words)))
+    for uid, what, change, words in WRONG:
+        broken = copy.deepcopy(checker.dashboards[uid])
+        change(broken)
+        found = expected.problems({**checker.dashboards, uid: broken}, prometheus, end)
+        missed.append((what, _missed(list(found), words)))
     return len(missed), [f"{what}: {how}" for what, how in missed if how]

@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import expected
 import lint
 import names
 import reference
@@ -98,6 +99,7 @@ def main(tools, serve):
         with Prometheus(tools / "prometheus", folder / "data", folder) as prometheus:
             for uid, dashboard in dashboards.items():
                 report.say(f"{uid}: answers", Questions(dashboard, prometheus, END).problems())
+            report.say(f"{len(expected.SAID)} answers are right", expected.problems(dashboards, prometheus, END))
             if not report.failed:
                 count, missed = unnoticed(checker, prometheus, END)
                 report.say(f"{count} ways to break a dashboard", missed)
