@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Laws that the deployment files keep, which no linter knows: check.py PROGRAM FOLDER-OF-RENDERED-MANIFESTS."""
+"""Laws that the deployment files keep, which no linter knows: check.py PROGRAM FOLDER-OF-RENDERED-MANIFESTS.
+$HELM and $PROMTOOL name those programs."""
 
 import json
 import os
@@ -18,6 +19,9 @@ CHART = ROOT / "deploy/helm/balance-exporter"
 CONFIGURATION = json.loads((ROOT / "exporter.schema.json").read_text())
 HELP = subprocess.run([PROGRAM, "run", "--help"], capture_output=True, text=True, check=True).stdout
 FLAGS = set(re.findall(r"--[a-z.-]+", HELP))
+RULES = [yaml.safe_load((ROOT / "deploy/prometheus" / name).read_text()) for name in ("rules.yml", "alerts.yml")]
+SHIPPED = sum((file["groups"] for file in RULES), [])
+DASHBOARDS = {file.name: file.read_text() for file in (ROOT / "grafana/dashboards").glob("*.json")}
 PATHS = {"/-/healthy", "/-/ready", "/metrics"}
 
 
@@ -59,6 +63,35 @@ def pod_is_safe(where, pod):
             assert container[probe]["httpGet"]["path"] in PATHS, where
 
 
+def rules_are_the_shipped_ones(where, groups):
+    """But for the runbooks, which are links now, and for the group that the values add."""
+    for rule in sum((group["rules"] for group in groups[: len(SHIPPED)]), []):
+        if link := rule.get("annotations", {}).get("runbook_url"):
+            assert link.startswith("https://wiki.example.com/balances/Balance"), f"{where}: {link}"
+            rule["annotations"]["runbook_url"] = "docs/runbooks/" + link.rpartition("/")[2]
+    assert groups[: len(SHIPPED)] == SHIPPED, f"{where}: not the rules of deploy/prometheus"
+    assert len(groups) == len(SHIPPED) + 1, f"{where}: the rules of the values are lost"
+    file = RENDERED / "rules.json"
+    file.write_text(json.dumps({"groups": groups}))
+    check = subprocess.run([os.environ["PROMTOOL"], "check", "rules", file], capture_output=True, text=True)
+    file.unlink()
+    assert check.returncode == 0, f"{where}: {check.stdout} {check.stderr}"
+
+
+def dashboards_arrive(items):
+    """Those of the repository, each whole, under the label that Grafana's sidecar looks for."""
+    found = {}
+    for item in items:
+        if item["kind"] == "ConfigMap" and item["metadata"]["labels"].get("grafana_dashboard") == "1":
+            assert item["metadata"]["namespace"] == "monitoring", item["metadata"]
+            found |= item["data"]
+    assert found == DASHBOARDS, f"rendered are {sorted(found)}, the repository has {sorted(DASHBOARDS)}"
+    for name, text in found.items():
+        assert len(text.encode()) < 900_000, f"{name} is too large for a ConfigMap"
+    if not found:
+        print("  NOT CHECKED: dashboards in the chart: the repository has none in grafana/dashboards")
+
+
 def manifests_keep_the_laws():
     kinds = set()
     for file in sorted(RENDERED.glob("*.yaml")):
@@ -75,13 +108,17 @@ def manifests_keep_the_laws():
                 pod_is_safe(where, spec["template"]["spec"])
             elif kind in ("ServiceMonitor", "PrometheusRule"):
                 same_as(getattr(operator, kind), item)
+                if kind == "PrometheusRule":
+                    rules_are_the_shipped_ones(where, item["spec"]["groups"])
+        if file.stem == "everything-values":
+            dashboards_arrive([item for item in items if "labels" in item["metadata"]])
         pods = [item["spec"] for item in items if item["kind"] == "Deployment"]
         labels = pods[0]["template"]["metadata"]["labels"].items()
         for item in items:
             if item["kind"] == "Service":
                 assert item["spec"]["selector"].items() <= labels, f"{file.name}: the Service finds no pod"
     missing = {template.stem for template in (CHART / "templates").glob("*.yaml")} - {kind.lower() for kind in kinds}
-    assert missing == {"config", "extra-manifests"} and {"ConfigMap", "Secret"} <= kinds, f"no values bring {missing}"
+    assert missing == {"config", "dashboards", "extra-manifests"} and {"ConfigMap", "Secret"} <= kinds, f"no values bring {missing}"
 
 
 def bad_values_are_refused():
@@ -94,7 +131,9 @@ def bad_values_are_refused():
         ([*sound, "--set", "configExistingSecretName=other"], "not both"),
         ([*sound, "--set", "extraArgs[0]=--web.telemetry-path=/other"], "extraArgs"),
         ([*sound, "--set", "serviceMonitor.interval=sixty"], "serviceMonitor/interval"),
-        ([*sound, "--set", "prometheusRule.enabled=true"], "alert on nothing"),
+        ([*sound, "--set", "prometheusRule.enabled=true,prometheusRule.shipped=false"], "alert on nothing"),
+        ([*sound, "--set", "prometheusRule.runbooks=wiki"], "prometheusRule/runbooks"),
+        ([*sound, "--set", "dashboards.label=x"], "'label' not allowed"),
         ([*sound, "--set", "terminationGracePeriodSeconds=3"], "terminationGracePeriodSeconds"),
     ]:
         ran = subprocess.run([os.environ["HELM"], "template", "x", CHART, *case], capture_output=True, text=True)

@@ -234,6 +234,13 @@ impl<'de> Deserialize<'de> for Currency {
     }
 }
 
+/// For the default that the JSON Schema tells.
+impl serde::Serialize for Currency {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
 impl schemars::JsonSchema for Currency {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Currency".into()
@@ -241,6 +248,7 @@ impl schemars::JsonSchema for Currency {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
+            "title": "currency",
             "description": "ISO 4217 currency code in capitals, or USDT / USDC.",
             "type": "string",
             "pattern": "^([A-Z]{3}|USDT|USDC)$",

@@ -33,7 +33,7 @@ impl fmt::Debug for Secret {
 /// Where a secret is to be found. It is written in the configuration; the secret never is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields, try_from = "Written")]
-#[schemars(!try_from)]
+#[schemars(!try_from, title = "secret")]
 pub enum Source {
     /// The content of a file, without one trailing newline. A relative path starts at the
     /// configuration file. Read again when the file changes.

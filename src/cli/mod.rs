@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::app::{App, AppError, Origin};
 use crate::clock::SystemClock;
@@ -55,7 +55,7 @@ enum Command {
     Sandbox(demo::SandboxArgs),
     /// Print the JSON Schema of the configuration
     Schema,
-    /// Print the reference of metrics, error reasons and providers as Markdown
+    /// Print the reference of metrics, reasons, providers, configuration and command line as Markdown
     Reference {
         /// Print this file with its generated parts brought up to date, instead of the reference alone
         #[arg(long, value_name = "FILE")]
@@ -130,18 +130,23 @@ enum Exit {
     Locked = 3,
 }
 
+/// The command line, for the reference and for tests of the documents.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
     let exit = match Cli::parse() {
         Cli { command: None, run: args } => run(&args),
-        Cli { command: Some(command), .. } => match command {
+        Cli { command: Some(asked), .. } => match asked {
             Command::Run(args) => run(&args),
             Command::Check(args) => check::check(&args),
             Command::Poll(args) => poll::poll(&args),
             Command::Demo(args) => demo::demo(&args),
             Command::Sandbox(args) => demo::sandbox(&args),
             Command::Schema => print(&format!("{:#}", crate::config::schema())),
-            Command::Reference { update: None } => print(&crate::reference::all()),
+            Command::Reference { update: None } => print(&crate::reference::all(&command())),
             Command::Reference { update: Some(file) } => update(&file),
         },
     };
@@ -211,7 +216,7 @@ fn update(file: &std::path::Path) -> Exit {
         Ok(document) => document,
         Err(error) => return complain(Exit::Failed, &format!("cannot read {}: {error}", file.display())),
     };
-    match crate::reference::update(&document) {
+    match crate::reference::update(&document, &command()) {
         Ok(updated) => print(&updated),
         Err(why) => complain(Exit::Failed, &format!("{}: {why}", file.display())),
     }
@@ -260,7 +265,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_sound() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 

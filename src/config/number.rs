@@ -62,7 +62,8 @@ impl JsonSchema for Number {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "An amount in major units.",
+            "title": "amount",
+            "description": "An amount in major units; in quotes if it has more digits than a YAML number holds exactly.",
             "oneOf": [
                 { "type": "number" },
                 { "type": "string", "pattern": "^-?(0|[1-9][0-9]{0,14})(\\.[0-9]{1,8})?$" },
@@ -100,6 +101,7 @@ impl JsonSchema for Factor {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
+            "title": "factor",
             "description": "A factor above 1, at most 1000000.",
             "oneOf": [
                 { "type": "number", "exclusiveMinimum": 1, "maximum": 1_000_000 },

@@ -161,7 +161,12 @@ impl JsonSchema for Name {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?$" })
+        json_schema!({
+            "title": "name",
+            "description": "A label value and a part of file names; in lower case only.",
+            "type": "string",
+            "pattern": "^[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?$",
+        })
     }
 }
 
@@ -244,7 +249,7 @@ impl JsonSchema for LabelValue {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "minLength": 1, "maxLength": MOST_LABEL_CHARS })
+        json_schema!({ "title": "label value", "type": "string", "minLength": 1, "maxLength": MOST_LABEL_CHARS })
     }
 }
 

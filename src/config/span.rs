@@ -68,6 +68,7 @@ impl JsonSchema for Span {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
+            "title": "duration",
             "description": "A duration with its unit, such as 30s, 5m or 1h 30m.",
             "type": "string",
             "pattern": "^([0-9]+(\\.[0-9]+)? ?(ms|s|sec|m|min|h|hr|d) ?)+$",

@@ -2,8 +2,15 @@
 
 import re
 import signal
+import socket
 import subprocess
 import time
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def until(condition, seconds, what, pause=0.05):

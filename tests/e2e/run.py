@@ -1,4 +1,6 @@
-"""The real binary against the sandbox, with a real Prometheus: `run.py BINARY FOLDER_OF_PROMETHEUS`.
+"""The real binary against the sandbox, with a real Prometheus and what belongs to it: `run.py BINARY FOLDER`.
+
+The folder is what `.ci/monitoring` fills.
 
 Everything listens on 127.0.0.1 at ports that were free, in a folder that is removed at the end. One scenario, told
 from top to bottom; the first step that fails ends it and shows every log.
@@ -13,14 +15,18 @@ from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 
+import documents
+import hurry
+import pager
 import window
+from alertmanager import Alertmanager, Receivers
 from command import check_commands, check_demo
 from config import LIMITS, STALE_AFTER, Config
-from exporter import FIGURES, Exporter
+from exporter import Exporter
 from exposition import check_gzip, check_parsers
 from leak import hidden_in, leaks
 from program import until
-from prometheus import Prometheus, check_metrics
+from prometheus import Prometheus, VictoriaMetrics, check_metrics
 from sandbox import Sandbox
 
 # one of each kind of trouble: provider, account, fault, reason
@@ -33,6 +39,7 @@ TROUBLE = [
 ]
 # repeated refusals slow an account down for minutes, to keep it from being locked out
 SLOW_TO_RETURN = ("smilepayz", "pe-payin")
+SHIPPED = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
 RELOADED = "balance_exporter_config_last_reload_successful"
 
 
@@ -49,7 +56,19 @@ class Bench:
         self.hidden = hidden_in(folder / "config") | {self.canary}
         self.exporter = running.enter_context(Exporter(binary, self.config.path, self.logs))
         target = self.exporter.url.removeprefix("http://")
-        self.prometheus = running.enter_context(Prometheus(tools, target, self.logs))
+        self.victoria_metrics = running.enter_context(VictoriaMetrics(tools, target, self.logs))
+        self.receivers = running.enter_context(Receivers())
+        quick = folder / "quick"
+        hurry.hurry(SHIPPED, quick)
+        pager.publish_runbooks(quick)
+        hurry.point(quick / "alertmanager.yml", "127.0.0.1:9095", self.receivers.address)
+        hurry.point(quick / "prometheus.yml", "127.0.0.1:10920", target)
+        alertmanager = running.enter_context(Alertmanager(tools, quick / "alertmanager.yml", self.logs))
+        hurry.point(quick / "prometheus.yml", "127.0.0.1:9093", alertmanager.address_told)
+        self.prometheus = running.enter_context(Prometheus(tools, quick / "prometheus.yml", self.logs))
+        self.readers = [
+            running.enter_context(reader) for reader in documents.readers(binary, tools, folder, self.logs)
+        ]
         self.measured = {}
 
     def scrape(self):
@@ -84,12 +103,7 @@ def exposition(bench):
 def prometheus_has_the_same(bench):
     bench.prometheus.wait_ready()
     until(lambda: [value for _, value in bench.prometheus.query("up")] == ["1"], 30, "Prometheus scrapes us")
-    stored = {}
-    for name, figure in FIGURES.items():
-        for labels, value in bench.prometheus.query(name):
-            place = (labels[key] for key in ("provider", "account", "wallet", "currency"))
-            stored[*place, figure] = Decimal(value)
-    assert stored == bench.reported(), "Prometheus holds other numbers than the providers said"
+    assert bench.prometheus.balances() == bench.reported(), "Prometheus holds other numbers than the providers said"
 
 
 def change_arrives(bench):
@@ -98,6 +112,11 @@ def change_arrives(bench):
     query = 'balance_available_amount{account="br-payout"}'
     until(lambda: [value for _, value in bench.prometheus.query(query)] == ["1234567.89"], 15, "the new balance")
     bench.measured["balance changed to seen in Prometheus, interval 5 s"] = f"{time.monotonic() - began:.1f} s"
+
+
+def victoria_metrics_has_the_same(bench):
+    wanted = "VictoriaMetrics holds what the providers said"
+    until(lambda: bench.victoria_metrics.balances() == bench.reported(), 30, wanted, pause=0.2)
 
 
 def trouble(bench):
@@ -196,19 +215,25 @@ SCENARIO = [
     exposition,
     prometheus_has_the_same,
     change_arrives,
+    victoria_metrics_has_the_same,
+    *pager.SCENARIO,
     trouble,
     trouble_ends,
     reload,
     limits_hold,
+    pager.nothing_else_fired,
     stop,
+    pager.a_dead_exporter_pages,
     nothing_leaks,
     check_commands,
     check_demo,
+    documents.documents_are_true,
 ]
 
 
 def main(binary, tools):
     window.check_itself()
+    hurry.check_itself(SHIPPED)
     # whoever stops us stops everything that we have started
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped from outside"))
     with tempfile.TemporaryDirectory(prefix="balance-exporter-e2e-") as name, ExitStack() as running:
