@@ -137,7 +137,8 @@ impl App {
 
         let (asked, mut reloads) = mpsc::channel(1);
         let reloader = self.lifecycle.then(|| Arc::new(ReloadByChannel(asked.clone())) as Arc<dyn web::Reloader>);
-        let state = web::State::new(board.clone(), telemetry.clone(), self.clock.clone(), self.telemetry_path, reloader);
+        let state =
+            web::State::new(board.clone(), telemetry.clone(), self.clock.clone(), self.telemetry_path, reloader);
         let server =
             web::spawn(listener, Arc::new(state), web::Limits::default()).map_err(failed("start the web side"))?;
         announce(server.address());

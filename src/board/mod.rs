@@ -253,9 +253,9 @@ impl Board {
         let Some(kept) = &inner.kept else { return true };
         let Statuses { providers, accounts } = &inner.latest;
         accounts.iter().all(|(id, status)| kept.accounts.get(id).is_some_and(|known| Arc::ptr_eq(known, status)))
-            && providers.iter().all(|(name, status)| {
-                kept.providers.get(name).is_some_and(|known| known.counts == status.counts)
-            })
+            && providers
+                .iter()
+                .all(|(name, status)| kept.providers.get(name).is_some_and(|known| known.counts == status.counts))
     }
 
     /// One account, if it is configured.
@@ -368,7 +368,13 @@ impl Statuses {
 impl ProviderStatus {
     /// A provider that was never asked.
     pub const fn new(name: Arc<str>, limiter: Arc<Mutex<RateLimiter>>) -> Self {
-        Self { name, limiter, counts: Counts { requests: 0, deferred: 0, throttled: 0 }, clock_skew_seconds: None, session_expiry: None }
+        Self {
+            name,
+            limiter,
+            counts: Counts { requests: 0, deferred: 0, throttled: 0 },
+            clock_skew_seconds: None,
+            session_expiry: None,
+        }
     }
 
     /// Until when nothing is sent because the provider asked for that.

@@ -149,7 +149,8 @@ impl Ledger {
 impl Saved {
     fn of(history: &History, counted_for: Duration) -> Self {
         // a completion may look later than it was, never earlier
-        let later = |time: &BootTime| u64::try_from(time.since_boot().as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        let later =
+            |time: &BootTime| u64::try_from(time.since_boot().as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
         Self {
             completed: history.completed.iter().map(|(done, count)| (later(done), *count)).collect(),
             unsettled: history.unsettled,
@@ -161,9 +162,12 @@ impl Saved {
     fn history(&self, origin: &Origin, boot: &str, now: &Now) -> History {
         // what happened before this boot happened, for all we can prove, as it began: the other clock may have been
         // set in between
-        let here = |ms: u64| match origin.is_of(boot) {
-            true => BootTime::from_boot(Duration::from_millis(ms)).min(now.boot),
-            false => BootTime::default(),
+        let here = |ms: u64| {
+            if origin.is_of(boot) {
+                BootTime::from_boot(Duration::from_millis(ms)).min(now.boot)
+            } else {
+                BootTime::default()
+            }
         };
         let paused_until = self.paused_until.map(|until| {
             let left = Duration::from_millis(until.saturating_sub(origin.boot_ms));

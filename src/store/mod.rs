@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
 mod accounts;
@@ -120,7 +121,7 @@ impl Store {
             Err(Refused::Io(error)) => Err(error),
         };
         let is_new = lock.as_ref().is_ok_and(|lock| lock.is_new);
-        let taken = lock.and_then(|lock| Ok((lock, recall(&place, is_new))));
+        let taken = lock.map(|lock| (lock, recall(&place, is_new)));
         let taken = taken.and_then(|(lock, (files, memory))| Ok((lock, Archive::start(files)?, memory)));
         let (lock, archive, memory) = match taken {
             Ok((lock, archive, memory)) => (Some(lock), Some(archive), memory),
@@ -144,13 +145,7 @@ impl Store {
         Self::assembled(place, told, Some(Archive::Inline(Mutex::new(Box::new(files)))), memory, None)
     }
 
-    fn assembled(
-        place: Place,
-        told: Told,
-        archive: Option<Archive>,
-        memory: Everything,
-        lock: Option<Lock>,
-    ) -> Self {
+    fn assembled(place: Place, told: Told, archive: Option<Archive>, memory: Everything, lock: Option<Lock>) -> Self {
         Self(Some(Arc::new(Inner {
             archive,
             clock: place.clock,
@@ -321,10 +316,13 @@ fn recall(place: &Place, is_new: bool) -> (Files, Everything) {
         // a lock that was there before says that there was a state, and it is gone
         Found::Nothing if is_new => Some(ledger::Written::nothing(&place.boot, &now)),
         Found::Last(body) => parsed(&limits, &body).filter(|written: &ledger::Written| {
-            let changed = place.disk.changed(limits.path()).map(|changed| changed.as_millisecond());
+            let changed = place.disk.changed(limits.path()).map(Timestamp::as_millisecond);
             let in_place = changed.is_ok_and(|changed| (changed - written.origin.wall_ms).abs() <= MOST_APART_MS);
             if !in_place {
-                tracing::warn!("{} is a copy of an earlier state: each limit is taken for spent", limits.path().display());
+                tracing::warn!(
+                    "{} is a copy of an earlier state: each limit is taken for spent",
+                    limits.path().display()
+                );
             }
             in_place
         }),

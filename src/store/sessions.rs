@@ -109,7 +109,10 @@ mod tests {
     use super::*;
 
     fn now(secs: u64) -> Now {
-        Now { boot: BootTime::from_boot(Duration::from_secs(secs)), wall: Timestamp::from_second(1_800_000_000).unwrap() }
+        Now {
+            boot: BootTime::from_boot(Duration::from_secs(secs)),
+            wall: Timestamp::from_second(1_800_000_000).unwrap(),
+        }
     }
 
     fn session() -> Session {
