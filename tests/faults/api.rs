@@ -121,7 +121,7 @@ impl Api {
 
     /// A reply that is as it should be.
     pub(crate) fn good(self, figure: &str) -> Message {
-        self.says(&self.body(&self.token(figure), ""))
+        self.says(self.body(&self.token(figure), ""))
     }
 
     /// This body in a reply that is otherwise as it should be, signed where replies are.
@@ -210,8 +210,8 @@ impl Message {
 
     /// Everything before the body, without a statement of length and without the empty line.
     pub(crate) fn head(&self) -> String {
-        let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        format!("HTTP/1.1 {} Said\r\n{headers}", self.status)
+        let line = format!("HTTP/1.1 {} Said\r\n", self.status);
+        self.headers.iter().fold(line, |head, (name, value)| head + name + ": " + value + "\r\n")
     }
 
     pub(crate) fn body(&self) -> &[u8] {

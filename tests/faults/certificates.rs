@@ -78,7 +78,7 @@ impl Certificates {
 
     /// A provider that wants to know whom it speaks to, and whom it would believe: one certificate with its key.
     pub(crate) fn mutual(&self) -> (Arc<ServerConfig>, String, String) {
-        let (client, key) = self.client(&self.root);
+        let (client, key) = Self::client(&self.root);
         let mut roots = RootCertStore::empty();
         roots.add(self.root()).unwrap();
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), crypto()).build().unwrap();
@@ -92,10 +92,10 @@ impl Certificates {
 
     /// A client's certificate that such a provider does not believe.
     pub(crate) fn strange_client(&self) -> (String, String) {
-        self.client(&self.stranger)
+        Self::client(&self.stranger)
     }
 
-    fn client(&self, issuer: &Issuer<'_, KeyPair>) -> (String, String) {
+    fn client(issuer: &Issuer<'_, KeyPair>) -> (String, String) {
         let mut params = CertificateParams::new(["exporter.test".to_owned()]).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();

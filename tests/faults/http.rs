@@ -48,7 +48,7 @@ fn throttled(header: &str) -> Case {
 }
 
 pub(crate) fn rows() -> Vec<Row> {
-    [slow(), framing(), pages(), statuses(), waits(), odd()].into_iter().flatten().collect()
+    [slow(), framing(), lengths(), pages(), statuses(), waits(), odd()].into_iter().flatten().collect()
 }
 
 fn slow() -> Vec<Row> {
@@ -100,14 +100,6 @@ fn framing() -> Vec<Row> {
         let bomb = bomb.clone();
         let says = move |_| Message::new(200, &bomb).header("content-encoding", coding).bytes();
         case(format!("a bomb coded as {coding}"), ALL).says(says).fails(Malformed)
-    };
-    let lengths = |name: &'static str, more: &'static str| {
-        case(name, ALL)
-            .says(move |api| {
-                let good = String::from_utf8(api.good(SECOND).bytes()).unwrap();
-                good.replacen("\r\n\r\n", &format!("\r\n{more}\r\n\r\n"), 1).into_bytes()
-            })
-            .fails(Malformed)
     };
     vec![
         row(
@@ -169,6 +161,19 @@ fn framing() -> Vec<Row> {
                 case("garbage", ALL).says(|_| b"\xde\xad\xbe\xef\r\n\r\n".to_vec()).fails(Malformed),
             ],
         ),
+    ]
+}
+
+fn lengths() -> Vec<Row> {
+    let stated = |name: &'static str, more: &'static str| {
+        case(name, ALL)
+            .says(move |api| {
+                let good = String::from_utf8(api.good(SECOND).bytes()).unwrap();
+                good.replacen("\r\n\r\n", &format!("\r\n{more}\r\n\r\n"), 1).into_bytes()
+            })
+            .fails(Malformed)
+    };
+    vec![
         row(
             "H09",
             [case("a body shorter than its length", ALL)
@@ -189,14 +194,23 @@ fn framing() -> Vec<Row> {
         row(
             "H11",
             [
-                lengths("two lengths that differ", "content-length: 3"),
+                stated("two lengths that differ", "content-length: 3"),
                 case("two lengths that agree", ALL)
                     .says(|api| {
                         let good = api.good(SECOND);
                         good.clone().header("content-length", good.body().len().to_string()).bytes()
                     })
                     .fails(Malformed),
-                lengths("a length and chunks", "transfer-encoding: chunked"),
+                stated("a length and chunks", "transfer-encoding: chunked"),
+                case("a length and chunks, each of which fits", ALL)
+                    .says(|api| {
+                        let good = api.good(SECOND);
+                        let (head, length) = (good.head(), good.body().len());
+                        let head = format!("{head}content-length: {length}\r\ntransfer-encoding: chunked\r\n\r\n");
+                        let chunk = format!("{length:x}\r\n");
+                        [head.as_bytes(), chunk.as_bytes(), good.body(), b"\r\n0\r\n\r\n"].concat()
+                    })
+                    .fails(Malformed),
             ],
         ),
         row(

@@ -1,10 +1,8 @@
 //! G: whose number it is, who says so, and when.
 
-use balance_exporter::clock::SystemClock;
+use balance_exporter::clock::{Clock as _, SystemClock};
 use balance_exporter::config::Config;
 use balance_exporter::failure::ErrorReason::{Clock, Integrity, Malformed, Mismatch, Rejected, Schema};
-
-use balance_exporter::clock::Clock as _;
 
 use crate::api::Api::{self, Bridge, Dialog, PayBy, Smilepayz};
 use crate::api::{ALL, FIRST, Message, SECOND};
@@ -25,72 +23,63 @@ fn signed(name: &str, sign: impl Fn(Message) -> Message + Send + Sync + 'static)
 }
 
 pub(crate) fn rows() -> Vec<Row> {
-    [accounts(), signatures(), times()].into_iter().flatten().collect()
+    [currencies(), accounts(), signatures(), times()].into_iter().flatten().collect()
 }
 
-fn accounts() -> Vec<Row> {
-    let (payby, smilepayz, dialog): (&[Api], &[Api], &[Api]) = (&[PayBy], &[Smilepayz], &[Dialog]);
+const PAYBY: &[Api] = &[PayBy];
+const SMILEPAYZ: &[Api] = &[Smilepayz];
+const DIALOG: &[Api] = &[Dialog];
+const ROW: &str = r#"{"availableBalance":{"amount":77.25,"currency":"AED"}}"#;
+
+fn currencies() -> Vec<Row> {
     let pen = r#""currency":"PEN","value":"77.25""#;
-    let row_of_aed = r#"{"availableBalance":{"amount":77.25,"currency":"AED"}}"#;
     let block = r#"{"balanceType":"BALANCE","amount":{"currency":"PEN","value":"77.25"},"availableBalance":{"currency":"PEN","value":"77.25"}}"#;
-    let echo = r#""endUserId":"94770000000","#;
-    let member =
-        |_: &crate::scene::World, _| Setting { account_keys: ", member_id: '200000030907'", ..Setting::default() };
-    let inactive = |accept: &'static str, status: &'static str| {
-        other("a number that is not active", dialog, r#""accountStatus":"Active""#, status)
-            .set(move |_, _| Setting { account_keys: accept, ..Setting::default() })
-    };
     vec![
         row(
             "G01",
             [
-                other("another currency", payby, "AED", "USD"),
-                other("another currency", smilepayz, pen, r#""currency":"USD","value":"77.25""#),
+                other("another currency", PAYBY, "AED", "USD"),
+                other("another currency", SMILEPAYZ, pen, r#""currency":"USD","value":"77.25""#),
             ],
         ),
         row(
             "G02",
             ["aed", " AED", "AED ", "XXX", ""]
                 .map(|currency| {
-                    case(format!("the currency {currency:?}"), payby)
+                    case(format!("the currency {currency:?}"), PAYBY)
                         .says(move |api| api.says(api.body(SECOND, "").replace("AED", currency)).bytes())
                         .fails(Mismatch)
                 })
                 .into_iter()
                 .chain([
-                    other("a currency in small letters", smilepayz, pen, r#""currency":"pen","value":"77.25""#),
-                    other("a padded currency", smilepayz, pen, r#""currency":"PEN ","value":"77.25""#),
+                    other("a currency in small letters", SMILEPAYZ, pen, r#""currency":"pen","value":"77.25""#),
+                    other("a padded currency", SMILEPAYZ, pen, r#""currency":"PEN ","value":"77.25""#),
                 ]),
         ),
         row(
             "G03",
             [
-                other("no balance at all", payby, row_of_aed, ""),
-                other("no balance at all", smilepayz, block, "[]"),
-                other(
-                    "another balance",
-                    smilepayz,
-                    r#""balanceType":"BALANCE""#,
-                    r#""balanceType":"FROZEN""#,
-                ),
+                other("no balance at all", PAYBY, ROW, ""),
+                other("no balance at all", SMILEPAYZ, block, "[]"),
+                other("another balance", SMILEPAYZ, r#""balanceType":"BALANCE""#, r#""balanceType":"FROZEN""#),
             ],
         ),
         row(
             "G04",
             [
-                case("the same balance twice", payby)
+                case("the same balance twice", PAYBY)
                     .says(move |api| {
-                        let twice = format!("{row_of_aed},{row_of_aed}");
-                        api.says(api.body(SECOND, "").replace(row_of_aed, &twice)).bytes()
+                        let twice = format!("{ROW},{ROW}");
+                        api.says(api.body(SECOND, "").replace(ROW, &twice)).bytes()
                     })
                     .fails(Mismatch),
-                case("two balances of one currency", payby)
+                case("two balances of one currency", PAYBY)
                     .says(move |api| {
-                        let two = format!("{row_of_aed},{}", row_of_aed.replace("77.25", "78"));
-                        api.says(api.body(SECOND, "").replace(row_of_aed, &two)).bytes()
+                        let two = format!("{ROW},{}", ROW.replace("77.25", "78"));
+                        api.says(api.body(SECOND, "").replace(ROW, &two)).bytes()
                     })
                     .fails(Mismatch),
-                case("the same balance twice", smilepayz)
+                case("the same balance twice", SMILEPAYZ)
                     .says(move |api| {
                         let twice = format!("[{block},{block}]");
                         api.says(api.body("\"77.25\"", "").replace(block, &twice)).bytes()
@@ -98,32 +87,44 @@ fn accounts() -> Vec<Row> {
                     .fails(Mismatch),
             ],
         ),
+    ]
+}
+
+fn accounts() -> Vec<Row> {
+    let echo = r#""endUserId":"94770000000","#;
+    let member =
+        |_: &crate::scene::World, _| Setting { account_keys: ", member_id: '200000030907'", ..Setting::default() };
+    let inactive = |accept: &'static str, status: &'static str| {
+        other("a number that is not active", DIALOG, r#""accountStatus":"Active""#, status)
+            .set(move |_, _| Setting { account_keys: accept, ..Setting::default() })
+    };
+    vec![
         row(
             "G05",
             [
-                other("another member", payby, "200000030907", "200000030908").set(member),
-                other("another account", smilepayz, "21220030202403071031", "21220030202403071032"),
-                other("another number", dialog, "94770000000", "94770000001"),
+                other("another member", PAYBY, "200000030907", "200000030908").set(member),
+                other("another account", SMILEPAYZ, "21220030202403071031", "21220030202403071032"),
+                other("another number", DIALOG, "94770000000", "94770000001"),
             ],
         )
         .note("one API names no account in its replies"),
         row(
             "G06",
             [
-                replaced("no account number", smilepayz, r#""accountNo":"21220030202403071031","#, ""),
-                other("no number", dialog, echo, ""),
-                replaced("no member", payby, r#","memberId":"200000030907""#, "").fails(Schema),
+                replaced("no account number", SMILEPAYZ, r#""accountNo":"21220030202403071031","#, ""),
+                other("no number", DIALOG, echo, ""),
+                replaced("no member", PAYBY, r#","memberId":"200000030907""#, "").fails(Schema),
             ],
         )
         .note("the echo is required where the documents promise it, and there is no `require_echo`"),
-        row("G07", [other("another member than before", payby, "200000030907", "200000030908")])
+        row("G07", [other("another member than before", PAYBY, "200000030907", "200000030908")])
             .note("it is pinned to the first reply until the program restarts or the account asks for something else"),
         row(
             "G08",
             [
                 inactive("", r#""accountStatus":"Suspended""#),
                 inactive("", r#""other":"Active""#),
-                replaced("a number that may be inactive", dialog, r#""Active""#, r#""Suspended""#)
+                replaced("a number that may be inactive", DIALOG, r#""Active""#, r#""Suspended""#)
                     .set(|_, _| Setting { account_keys: ", accept_inactive: true", ..Setting::default() }),
             ],
         ),
@@ -132,15 +133,15 @@ fn accounts() -> Vec<Row> {
             [
                 replaced(
                     "more available than there is",
-                    smilepayz,
+                    SMILEPAYZ,
                     r#""availableBalance":{"currency":"PEN","value":"77.25"}"#,
                     r#""availableBalance":{"currency":"PEN","value":"77.26"}"#,
                 )
                 .fails(Schema),
                 replaced(
                     "two totals",
-                    payby,
-                    row_of_aed,
+                    PAYBY,
+                    ROW,
                     r#"{"availableBalance":{"amount":77.25,"currency":"AED"},"balance":{"amount":80,"currency":"AED"},"totalBalance":{"amount":81,"currency":"AED"}}"#,
                 )
                 .fails(Schema),

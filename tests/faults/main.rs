@@ -114,7 +114,7 @@ async fn every_row_ends_as_the_table_says() {
     let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
     assert!(logged.contains("cannot be read"), "nothing was logged");
     no_secret("the log", &logged).unwrap();
-    println!("{} behaviours, each with the APIs that it can be tried with", tried.len());
+    println!("{} pairs of a behaviour and an API", tried.len());
     #[expect(clippy::disallowed_methods, reason = "asked by whoever runs the tests")]
     if std::env::var_os("TRIED").is_some() {
         println!("{}", tried.join("\n"));
