@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use jiff::Timestamp;
 
-use super::golden_case::{Case, Outcome, PROVIDERS, Previous, connect};
+use super::golden_case::{Case, Outcome, PROVIDERS, connect, postmark};
 use super::{
     ALL, Api, Connection, Exchange, Login, LoginExchange, LoginStep, Reading, Registered, Renewal, Session, Step,
     recorded,
@@ -222,7 +222,7 @@ impl Tape<'_> {
         sessions: &mut Vec<Session>,
     ) -> Result<Result<Reading, Failure>, String> {
         let at: Timestamp = case.at.parse().map_err(|_| "`at` is not a timestamp")?;
-        let previous = case.previous.as_ref().map(Previous::postmark).transpose()?;
+        let previous = case.previous.as_deref().map(postmark);
         let provider = &connection.accounts[0];
         if case.renew {
             sessions.push(Session {

@@ -38,7 +38,7 @@ pub(super) struct Case {
     /// The identity of earlier readings.
     pub(super) pinned: Option<String>,
     /// What told the last good reply from others.
-    pub(super) previous: Option<Previous>,
+    pub(super) previous: Option<String>,
     /// Start with a session that a reply will declare over, instead of with a login.
     #[serde(default)]
     pub(super) renew: bool,
@@ -68,21 +68,9 @@ struct Read {
     postmark: Option<String>,
 }
 
-/// A postmark, written down.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Previous {
-    Time(String),
-    Word(String),
-}
-
-impl Previous {
-    pub(super) fn postmark(&self) -> Result<Postmark, String> {
-        match self {
-            Self::Time(time) => time.parse().map(Postmark::Time).map_err(|_| "`previous` is no time".to_owned()),
-            Self::Word(word) => Ok(Postmark::Word(word.clone())),
-        }
-    }
+/// A postmark as a case writes it: a time if it can be one.
+pub(super) fn postmark(text: &str) -> Postmark {
+    text.parse().map_or_else(|_| Postmark::Word(text.to_owned()), Postmark::Time)
 }
 
 /// The figures are texts, so that `0.10` and `0.1` differ.
