@@ -112,10 +112,10 @@ def _balance():
         "What the wallets hold, in $currency",
         "Each figure as the provider sends it; one that it does not send has no line. A gap means that nobody knew. "
         "Dashed lines are the thresholds, which what can be spent is compared with.",
-        over_time(f"balance_available_amount{{{WALLETS}}}", "{{wallet}}: available"),
-        over_time(f"balance_amount{{{WALLETS}}}", "{{wallet}}: total"),
-        over_time(f"balance_frozen_amount{{{WALLETS}}}", "{{wallet}}: frozen"),
-        over_time(f"balance_credit_limit_amount{{{WALLETS}}}", "{{wallet}}: credit limit"),
+        over_time(f"min by ({WALLET}) (balance_available_amount{{{WALLETS}}})", "{{wallet}}: available"),
+        over_time(f"min by ({WALLET}) (balance_amount{{{WALLETS}}})", "{{wallet}}: total"),
+        over_time(f"min by ({WALLET}) (balance_frozen_amount{{{WALLETS}}})", "{{wallet}}: frozen"),
+        over_time(f"min by ({WALLET}) (balance_credit_limit_amount{{{WALLETS}}})", "{{wallet}}: credit limit"),
         over_time(
             f'max by ({WALLET}) (balance:threshold_amount{{severity="warning", {WALLETS}}})',
             "{{wallet}}: warning below",
@@ -131,7 +131,8 @@ def _balance():
 
 
 def _flow():
-    change = f"sum by ({WALLET}) (increase(balance_%s_amount_total{{{WALLETS}}}[$__rate_interval]))"
+    # the greatest, since two exporters that read one account see the same money
+    change = f"max by ({WALLET}) (increase(balance_%s_amount_total{{{WALLETS}}}[$__rate_interval]))"
     return panel.bars(
         "Money in and out, in $currency",
         "What came in is above zero, what went out below, per interval of the chart. Both are differences between two "

@@ -114,7 +114,7 @@ def _used():
         "How much of each limit is used",
         "The share of each window that is taken, as it was at the scrape. At 100 % requests wait; the limit itself is "
         "never exceeded.",
-        over_time(f"1 - {left} / {limit}", "{{provider}} per {{window}}"),
+        over_time(f"max by (provider, window) (1 - {left} / {limit})", "{{provider}} per {{window}}"),
         config=defaults(
             field.SHARE,
             color="palette-classic",

@@ -1,7 +1,8 @@
 """PromQL that more than one panel asks for.
 
 Recorded series are preferred where there are some: then a dashboard shows what the alerts judge. No expression adds
-amounts up, not even those of one currency: while one account is unknown, the sum would be too small and look right.
+amounts up, not even those of one currency: while one account is unknown, the sum would be too small and look right. Nor
+those of one wallet, which two exporters may read: of these the lesser counts, as in the rules.
 """
 
 #: What makes a wallet, as in the recording rules: without `instance` and `pod`, which change when the exporter moves.

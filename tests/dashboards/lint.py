@@ -100,13 +100,15 @@ def _is_money(expression):
 
 
 def _money(dashboard):
-    """Amounts are never added up, nor is one of several picked, but within a wallet; and the currency is told."""
+    """Amounts are never added up, nor is one of several picked but within a wallet; and the currency is told."""
     repeated = {panel["repeat"] for panel in dashboard["panels"] if panel.get("repeat")}
     for where, text, target in queries(dashboard):
         expression = Expression(text)
         for each in expression.aggregations:
             counts = each.name in ("count", "group") or re.search(r"[<>=] bool\b", each.argument)
             if _is_money(Expression(each.argument)) and not counts:
+                if each.name not in ("min", "max"):
+                    yield f"{where}: {each.name} adds amounts up, if only those of two exporters for one account"
                 missing = WALLET - (each.by or set())
                 if missing:
                     yield f"{where}: {each.name} mixes amounts of different {', '.join(sorted(missing))}"

@@ -169,6 +169,7 @@ STATIC = [
         put("Low", "targets", 0, "expr", 'sum without (currency) (balance_amount{job=~"$job"})'),
         "mixes amounts",
     ),
+    (ACCOUNT, "a sum over two exporters", say("Money in", "max by", "sum by"), "two exporters for one account"),
     (
         OVERVIEW,
         "dollars against dirhams",
@@ -281,7 +282,7 @@ ANSWERED = [
         EXPORTER,
         "How much of each",
         "two lines of one name",
-        put("How much of each", "targets", 0, "legendFormat", "{{instance}}"),
+        put("How much of each", "targets", 0, "legendFormat", "{{provider}}"),
         "called the same",
     ),
     (

@@ -2,16 +2,23 @@
 // Grafana's server does this in its data source and panels, which are not to be had as libraries.
 
 import {
-  FieldType, ThresholdsMode, getDisplayProcessor, getFieldDisplayName, standardTransformers,
-  standardTransformersRegistry, transformDataFrame,
+  FieldType,
+  ThresholdsMode,
+  getDisplayProcessor,
+  getFieldDisplayName,
+  standardTransformers,
+  standardTransformersRegistry,
+  transformDataFrame,
 } from '@grafana/data';
 import { firstValueFrom } from 'rxjs';
 
 const { mergeTransformer, filterFieldsByNameTransformer, organizeFieldsTransformer } = standardTransformers;
 standardTransformersRegistry.setInit(() =>
   [mergeTransformer, filterFieldsByNameTransformer, organizeFieldsTransformer].map((transformation) => ({
-    id: transformation.id, name: transformation.id, transformation: async () => transformation,
-  }))
+    id: transformation.id,
+    name: transformation.id,
+    transformation: async () => transformation,
+  })),
 );
 
 const VARIABLE = /\$(?:(\w+)|\{(\w+)(?:[.:][\w.:]*)?\})/g;
@@ -52,7 +59,9 @@ export class Prometheus {
 
 function frame({ metric, values, value }, target, from, to, step) {
   const known = new Map((values ?? [value]).map(([time, number]) => [time, Number(number)]));
-  const times = values ? Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, index) => from + index * step) : [value[0]];
+  const times = values
+    ? Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, index) => from + index * step)
+    : [value[0]];
   const name = target.legendFormat.replace(/{{(\w+)}}/g, (_, label) => metric[label] ?? '');
   return {
     refId: target.refId,
@@ -62,7 +71,10 @@ function frame({ metric, values, value }, target, from, to, step) {
       { name: 'Time', type: FieldType.time, config: {}, values: times.map((time) => time * 1000) },
       // a time without a value is a gap
       {
-        name: 'Value', type: FieldType.number, labels: metric, config: { displayNameFromDS: name },
+        name: 'Value',
+        type: FieldType.number,
+        labels: metric,
+        config: { displayNameFromDS: name },
         values: times.map((time) => known.get(time) ?? null),
       },
     ],
@@ -72,10 +84,16 @@ function frame({ metric, values, value }, target, from, to, step) {
 function table(series, valueName, refId) {
   const labels = [...new Set(series.flatMap((each) => Object.keys(each.metric)))].sort();
   const text = (label) => ({
-    name: label, type: FieldType.string, config: {}, values: series.map((each) => each.metric[label] ?? ''),
+    name: label,
+    type: FieldType.string,
+    config: {},
+    values: series.map((each) => each.metric[label] ?? ''),
   });
   const value = {
-    name: valueName, type: FieldType.number, config: {}, values: series.map((each) => Number(each.value[1])),
+    name: valueName,
+    type: FieldType.number,
+    config: {},
+    values: series.map((each) => Number(each.value[1])),
   };
   return { refId, length: series.length, fields: [...labels.map(text), value] };
 }
@@ -84,7 +102,10 @@ export const transformed = (steps, frames) => firstValueFrom(transformDataFrame(
 
 /** Thresholds of JSON begin at null, those of the library at minus infinity. */
 function thresholds(given) {
-  return { mode: ThresholdsMode.Absolute, steps: given.steps.map((step) => ({ ...step, value: step.value ?? -Infinity })) };
+  return {
+    mode: ThresholdsMode.Absolute,
+    steps: given.steps.map((step) => ({ ...step, value: step.value ?? -Infinity })),
+  };
 }
 
 function matches({ id, options }, name) {
@@ -97,7 +118,11 @@ export function configured(frames, { defaults, overrides }, theme) {
   return frames.map((frame) => {
     const fields = frame.fields.map((field) => {
       const displayName = getFieldDisplayName(field, frame, frames);
-      const config = structuredClone({ ...defaults, ...field.config, custom: { ...defaults.custom, ...field.config.custom } });
+      const config = structuredClone({
+        ...defaults,
+        ...field.config,
+        custom: { ...defaults.custom, ...field.config.custom },
+      });
       for (const override of overrides.filter(({ matcher }) => matches(matcher, displayName))) {
         for (const { id, value } of override.properties) {
           if (id.startsWith('custom.')) config.custom[id.slice(7)] = value;

@@ -70,7 +70,9 @@ function Panel({ panel, title, frames, width, height }) {
     <PanelChrome title={title} width={width} height={height} padding={panel.type === 'table' ? 'none' : 'md'}>
       {(innerWidth, innerHeight) =>
         empty ? (
-          <div style={{ padding: 16, textAlign: 'center', opacity: 0.7 }}>{panel.fieldConfig.defaults.noValue ?? 'No data'}</div>
+          <div style={{ padding: 16, textAlign: 'center', opacity: 0.7 }}>
+            {panel.fieldConfig.defaults.noValue ?? 'No data'}
+          </div>
         ) : (
           <Kind {...{ panel, frames, theme, from, to }} width={innerWidth} height={innerHeight} />
         )
@@ -97,17 +99,32 @@ function Dashboard() {
     variables()
       .then((values) => Promise.all(unrolled(values).map(loaded)))
       .then(show)
-      .catch((error) => { window.failed = String(error.stack); });
+      .catch((error) => {
+        window.failed = String(error.stack);
+      });
   }, []);
-  useEffect(() => { if (panels) setTimeout(() => { window.drawn = true; }, 1500); }, [panels]);
-  const subject = [...asked].filter(([key]) => key.startsWith('var-')).map(([, value]) => value).join(' / ');
+  useEffect(() => {
+    if (panels)
+      setTimeout(() => {
+        window.drawn = true;
+      }, 1500);
+  }, [panels]);
+  const subject = [...asked]
+    .filter(([key]) => key.startsWith('var-'))
+    .map(([, value]) => value)
+    .join(' / ');
   const column = (innerWidth - 2 * GAP) / 24;
   const bottom = Math.max(0, ...(panels ?? []).map(({ panel, y }) => y + panel.gridPos.h));
   return (
     <div style={{ margin: GAP }}>
-      <h3 style={{ margin: '4px 4px 12px', fontSize: 20 }}>{dashboard.title}{subject && <span style={{ opacity: 0.7 }}> · {subject}</span>}</h3>
+      <h3 style={{ margin: '4px 4px 12px', fontSize: 20 }}>
+        {dashboard.title}
+        {subject && <span style={{ opacity: 0.7 }}> · {subject}</span>}
+      </h3>
       <div style={{ position: 'relative', height: bottom * (CELL + GAP) }}>
-        {(panels ?? []).map((placed, index) => <Placed key={index} {...placed} column={column} />)}
+        {(panels ?? []).map((placed, index) => (
+          <Placed key={index} {...placed} column={column} />
+        ))}
       </div>
     </div>
   );
@@ -122,5 +139,5 @@ createRoot(document.getElementById('dashboard')).render(
         <Dashboard />
       </PanelContextProvider>
     </ThemeContext.Provider>
-  </MemoryRouter>
+  </MemoryRouter>,
 );

@@ -34,7 +34,10 @@ for (const [name, variables] of Object.entries(SHOWN)) {
   const failed = await page.evaluate('window.failed');
   if (failed) throw new Error(failed);
   const height = await page.evaluate("document.getElementById('dashboard').scrollHeight + 16");
-  await page.screenshot({ path: `${folder}/${name}.png`, clip: { x: 0, y: 0, width: 1400, height: HIGHEST[name] ?? height } });
+  await page.screenshot({
+    path: `${folder}/${name}.png`,
+    clip: { x: 0, y: 0, width: 1400, height: HIGHEST[name] ?? height },
+  });
 }
 await browser.close();
 server.close();
