@@ -119,6 +119,7 @@ pub(crate) fn telemetry() -> Telemetry {
     let telemetry = Telemetry::new().unwrap();
     telemetry.know_provider("payby-uae");
     telemetry.know_provider("bridge");
+    telemetry.state_written(true);
     telemetry.observe_request("payby-uae", Duration::from_millis(300));
     telemetry.observe_lateness(Duration::from_millis(2));
     telemetry.config_reloaded(true, at(0).wall);
