@@ -13,6 +13,8 @@ fn no_scrape_mixes_two_replies() {
     bench.file(0, &bridge_reply("0", "0", "7"), at(0));
     bench.file(1, &bridge_reply("0", "0", "7"), at(0));
     thread::scope(|scope| {
+        // a scrape that fails ends the writer, too
+        let ends = Ends(&done);
         let writer = scope.spawn(|| {
             let mut count = 0_u64;
             while !done.load(Ordering::Relaxed) {
@@ -47,8 +49,17 @@ fn no_scrape_mixes_two_replies() {
                 before = once;
             }
         }
-        done.store(true, Ordering::Relaxed);
+        drop(ends);
         let written = writer.join().unwrap();
         assert!(different > 200, "only {different} changes were seen of {written}");
     });
+}
+
+/// Says that it is over, also when it ends badly.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
