@@ -36,6 +36,8 @@ impl Problems {
         found.dedup();
         let mut shown = String::new();
         for ((line, column), Problem { path, message, .. }) in found {
+            // the parser tells of some mistakes without a place
+            let (line, column) = (line.max(1), column.max(1));
             let colon = if path.parts().is_empty() { "" } else { ": " };
             let source = lines.get(line - 1).copied().unwrap_or_default();
             let (masked, caret) = places.masked(line, column, source);
