@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use balance_exporter::account::{Balance, Reading};
+use balance_exporter::account::Balance;
 use balance_exporter::clock::{BootTime, Clock, Now};
 use balance_exporter::document::Node;
 use balance_exporter::providers::{
@@ -114,7 +114,7 @@ impl Bench {
     async fn poll(&self, provider: &dyn Provider, session: Option<&Session>) -> Result<Reading, Option<Renewal>> {
         let mut replies = Vec::new();
         loop {
-            let exchange = Exchange { at: Noon.now().wall, session, pinned: None, replies: &replies };
+            let exchange = Exchange { at: Noon.now().wall, session, pinned: None, previous: None, replies: &replies };
             match provider.step(&exchange) {
                 Ok(Step::Send(request)) => replies.push(self.send(request).await.unwrap()),
                 Ok(Step::Done(reading)) => return Ok(reading),
@@ -159,7 +159,7 @@ async fn every_configured_account_is_read_to_the_last_digit() {
         let state = bench.control("GET", "", "").await;
         let told = state["accounts"].as_array().unwrap().iter().find(|told| told["account"] == *name).unwrap();
         assert_eq!(told["provider"], *provider);
-        let read: Vec<_> = reading.balances.iter().map(written).collect();
+        let read: Vec<_> = reading.balances().iter().map(written).collect();
         assert_eq!(told["last_reported"], json!(read), "{provider}/{name}");
     }
     let state = bench.control("GET", "", "").await;
