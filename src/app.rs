@@ -10,11 +10,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::board::{AccountStatus, Board};
-use crate::clock::{Clock, boot_id};
+use crate::clock::Clock;
 use crate::config::{Loaded, ProviderConfig, Refused, SecretReader, Stamp};
 use crate::exposition::Telemetry;
 use crate::poller::{Edge, Fleet, Handle, Poller};
-use crate::store::{Locked, Place, Store, SystemDisk};
+use crate::store::{Locked, Place, Store, SystemDisk, boot_id};
 use crate::transport::Transport;
 use crate::web;
 

@@ -93,11 +93,6 @@ impl Clock for SystemClock {
     }
 }
 
-/// Which boot of which machine this is, by the kernel's word; empty if it does not say.
-pub fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

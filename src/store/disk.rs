@@ -33,6 +33,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn changed(&self, path: &Path) -> io::Result<Timestamp>;
 }
 
+/// Which boot of which machine this is, by the kernel's word; empty if it does not say.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
 /// The file system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemDisk;

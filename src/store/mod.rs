@@ -25,7 +25,7 @@ mod sessions;
 mod state_file;
 
 pub use accounts::Recalled;
-pub use disk::{Disk, SystemDisk};
+pub use disk::{Disk, SystemDisk, boot_id};
 
 use archive::{Archive, Files, Part};
 use ledger::Ledger;

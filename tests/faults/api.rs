@@ -30,7 +30,7 @@ pub(crate) const CANARIES: [&str; 12] = [
     "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQCxOF5aYHi6ZD2r",
 ];
 
-const PRIVATE_KEY: &str = include_str!("../vectors/key.pkcs8.pem");
+const PRIVATE_KEY: &str = include_str!("../vectors/merchant.pkcs8.pem");
 const PUBLIC_KEY: &str = include_str!("../vectors/key.pub.pem");
 static PLATFORM: LazyLock<KeyPair> =
     LazyLock::new(|| KeyPair::from_pkcs8(include_bytes!("../vectors/key.pkcs8.der")).unwrap());
