@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::{Loaded, ProviderConfig, Refused, SecretReader, Stamp};
 use crate::exposition::Telemetry;
 use crate::poller::{Edge, Fleet, Handle, Poller};
+use crate::service::ServiceManager;
 use crate::transport::Transport;
 use crate::web;
 
@@ -61,15 +62,38 @@ pub struct App {
     /// Where the configuration comes from.
     pub origin: Origin,
     /// Where to serve.
-    pub listen: SocketAddr,
-    /// The path of the metrics.
-    pub telemetry_path: String,
+    pub doors: Doors,
+    /// Under which paths.
+    pub paths: web::Paths,
+    /// Scrapes that are answered at once; 0 is as many as there are.
+    pub max_requests: usize,
     /// Whether a reload may be asked for over HTTP.
     pub lifecycle: bool,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// What carries requests.
     pub transport: Arc<dyn Transport>,
+    /// Who wants to know how it goes.
+    pub manager: ServiceManager,
+}
+
+/// Where to serve.
+#[derive(Debug)]
+pub enum Doors {
+    /// On these addresses.
+    At(Vec<SocketAddr>),
+    /// On sockets that somebody else has opened.
+    Passed(Vec<TcpListener>),
+}
+
+impl Doors {
+    fn open(self) -> Result<Vec<TcpListener>, AppError> {
+        let bind = |address| TcpListener::bind(address).map_err(failed(&format!("listen on {address}")));
+        match self {
+            Self::At(addresses) => addresses.into_iter().map(bind).collect(),
+            Self::Passed(listeners) => Ok(listeners),
+        }
+    }
 }
 
 /// Why the daemon ended, or did not begin.
@@ -97,10 +121,10 @@ fn failed<E: fmt::Display>(what: &str) -> impl FnOnce(E) -> AppError {
 }
 
 impl App {
-    /// Runs until a signal says stop. `announce` is called once it serves.
-    pub async fn run(self, announce: impl FnOnce(SocketAddr)) -> Result<(), AppError> {
+    /// Runs until a signal says stop. `announce` is called once it serves, with the addresses of its pages.
+    pub async fn run(self, announce: impl FnOnce(&[String])) -> Result<(), AppError> {
         let loaded = self.origin.load().map_err(AppError::Config)?;
-        let listener = TcpListener::bind(self.listen).map_err(failed(&format!("listen on {}", self.listen)))?;
+        let listeners = self.doors.open()?;
         let mut terminate = on_signal(SignalKind::terminate())?;
         let mut interrupt = on_signal(SignalKind::interrupt())?;
         let mut hang_up = on_signal(SignalKind::hangup())?;
@@ -121,13 +145,25 @@ impl App {
 
         let (asked, mut reloads) = mpsc::channel(1);
         let reloader = self.lifecycle.then(|| Arc::new(ReloadByChannel(asked.clone())) as Arc<dyn web::Reloader>);
-        let state = web::State::new(board, telemetry.clone(), self.clock.clone(), self.telemetry_path, reloader);
-        let server =
-            web::spawn(listener, Arc::new(state), web::Limits::default()).map_err(failed("start the web side"))?;
-        announce(server.address());
-        tracing::info!("serving on http://{}/", server.address());
+        let page = self.paths.page();
+        let state = web::State::new(board, telemetry.clone(), self.clock.clone(), self.paths, reloader);
+        let limits = web::Limits { scrapes: self.max_requests, ..web::Limits::default() };
+        let server = web::spawn(listeners, Arc::new(state), limits).map_err(failed("start the web side"))?;
+        let pages: Vec<_> = server.addresses().iter().map(|address| format!("http://{address}{page}")).collect();
+        announce(&pages);
+        for page in &pages {
+            tracing::info!("serving on {page}");
+        }
 
-        let mut keeper = Keeper { origin: self.origin, live, poller, telemetry, clock: self.clock };
+        let manager = Arc::new(self.manager);
+        let watched = [poller.pulse().clone(), server.pulse().clone()];
+        let mut keeper =
+            Keeper { origin: self.origin, live, poller, telemetry, clock: self.clock, manager: manager.clone() };
+        manager.ready(&keeper.status());
+        let watching = tokio::spawn({
+            let manager = manager.clone();
+            async move { manager.watch(&watched).await }
+        });
         let mut look = tokio::time::interval(SECRETS_LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
@@ -146,6 +182,8 @@ impl App {
                 () = server.ended() => return Err(AppError::Runtime("the web side has stopped unexpectedly".to_owned())),
             }
         }
+        watching.abort();
+        manager.stopping();
         tracing::info!("stopping: no new polls, waiting for those under way");
         let drained = async {
             // scrapes are answered until the last poll is in
@@ -216,11 +254,26 @@ struct Keeper {
     poller: Handle,
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
+    manager: Arc<ServiceManager>,
 }
 
 impl Keeper {
-    /// Reads the configuration again. If it is refused, nothing changes.
+    /// Reads the configuration again. If it is refused, nothing changes. The service manager is told.
     async fn reload(&mut self) -> Result<(), String> {
+        self.manager.reloading(crate::clock::monotonic());
+        let outcome = self.read_again().await;
+        let refused = if outcome.is_err() { "; the configuration was read again and refused" } else { "" };
+        self.manager.ready(&format!("{}{refused}", self.status()));
+        outcome
+    }
+
+    /// What is done, in a sentence.
+    fn status(&self) -> String {
+        let accounts: usize = self.live.iter().map(|provider| provider.config.accounts.len()).sum();
+        format!("polling {accounts} accounts of {} provider entries", self.live.len())
+    }
+
+    async fn read_again(&mut self) -> Result<(), String> {
         let origin = self.origin.clone();
         let loaded = tokio::task::spawn_blocking(move || origin.load()).await;
         let now = self.clock.now().wall;

@@ -31,6 +31,7 @@ pub mod reference;
 pub mod sandbox;
 pub mod schedule;
 pub mod secret;
+pub mod service;
 pub mod session;
 pub mod transport;
 pub mod web;
