@@ -65,6 +65,8 @@ pub struct App {
     pub doors: Doors,
     /// Under which paths.
     pub paths: web::Paths,
+    /// Who may come in.
+    pub guard: web::Guard,
     /// Scrapes that are answered at once; 0 is as many as there are.
     pub max_requests: usize,
     /// Whether a reload may be asked for over HTTP.
@@ -145,11 +147,13 @@ impl App {
 
         let (asked, mut reloads) = mpsc::channel(1);
         let reloader = self.lifecycle.then(|| Arc::new(ReloadByChannel(asked.clone())) as Arc<dyn web::Reloader>);
+        let guard = Arc::new(self.guard);
         let page = self.paths.page();
-        let state = web::State::new(board, telemetry.clone(), self.clock.clone(), self.paths, reloader);
+        let scheme = guard.scheme();
+        let state = web::State::new(board, telemetry.clone(), self.clock.clone(), self.paths, guard.clone(), reloader);
         let limits = web::Limits { scrapes: self.max_requests, ..web::Limits::default() };
         let server = web::spawn(listeners, Arc::new(state), limits).map_err(failed("start the web side"))?;
-        let pages: Vec<_> = server.addresses().iter().map(|address| format!("http://{address}{page}")).collect();
+        let pages: Vec<_> = server.addresses().iter().map(|address| format!("{scheme}://{address}{page}")).collect();
         announce(&pages);
         for page in &pages {
             tracing::info!("serving on {page}");
@@ -158,7 +162,7 @@ impl App {
         let manager = Arc::new(self.manager);
         let watched = [poller.pulse().clone(), server.pulse().clone()];
         let mut keeper =
-            Keeper { origin: self.origin, live, poller, telemetry, clock: self.clock, manager: manager.clone() };
+            Keeper { origin: self.origin, live, poller, telemetry, clock: self.clock, guard, manager: manager.clone() };
         manager.ready(&keeper.status());
         let watching = tokio::spawn({
             let manager = manager.clone();
@@ -176,7 +180,10 @@ impl App {
                     // whoever asked may have gone; the reload stands all the same
                     let _ = outcome.send(keeper.reload().await);
                 }
-                _ = look.tick() => keeper.take_new_secrets().await,
+                _ = look.tick() => {
+                    keeper.take_new_secrets().await;
+                    keeper.take_new_web_config();
+                }
                 // a daemon that polls no more or answers no more must not look alive
                 _ = &mut polling => return Err(AppError::Runtime("the poller has stopped unexpectedly".to_owned())),
                 () = server.ended() => return Err(AppError::Runtime("the web side has stopped unexpectedly".to_owned())),
@@ -247,6 +254,11 @@ fn stamps(config: &ProviderConfig, secrets: &SecretReader) -> Vec<Option<Stamp>>
     config.settings.secrets().into_iter().map(|(_, source)| secrets.stamp(source)).collect()
 }
 
+/// For the log, whatever its form: the sketch of the place is for whoever asked.
+fn one_line(refused: &str) -> String {
+    refused.lines().filter(|line| !line.starts_with(' ')).collect::<Vec<_>>().join("; ")
+}
+
 /// Keeps the poller on the configuration that is in force.
 struct Keeper {
     origin: Origin,
@@ -254,6 +266,7 @@ struct Keeper {
     poller: Handle,
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
+    guard: Arc<web::Guard>,
     manager: Arc<ServiceManager>,
 }
 
@@ -261,6 +274,7 @@ impl Keeper {
     /// Reads the configuration again. If it is refused, nothing changes. The service manager is told.
     async fn reload(&mut self) -> Result<(), String> {
         self.manager.reloading(crate::clock::monotonic());
+        self.take_new_web_config();
         let outcome = self.read_again().await;
         let refused = if outcome.is_err() { "; the configuration was read again and refused" } else { "" };
         self.manager.ready(&format!("{}{refused}", self.status()));
@@ -290,10 +304,27 @@ impl Keeper {
             Err(_) => "reading the configuration panicked; this is a bug".to_owned(),
         };
         self.telemetry.config_reloaded(false, now);
-        // one line of log, whatever the form: the sketch of the place is for whoever asked
-        let why = refused.lines().filter(|line| !line.starts_with(' ')).collect::<Vec<_>>().join("; ");
+        let why = one_line(&refused);
         tracing::error!("the configuration was read again and refused, the one before stays in force: {why}");
         Err(refused)
+    }
+
+    /// Takes in the web configuration if it has changed.
+    fn take_new_web_config(&self) {
+        match self.guard.look() {
+            web::Look::Unchanged => {}
+            web::Look::Taken => {
+                self.telemetry.web_config_read(true);
+                tracing::info!("the web configuration has changed and is in force");
+            }
+            web::Look::Refused(why) => {
+                self.telemetry.web_config_read(false);
+                let why = one_line(&why);
+                tracing::error!(
+                    "the web configuration has changed but cannot be used, the one before stays in force: {why}"
+                );
+            }
+        }
     }
 
     /// Takes in secrets whose files have changed. A provider whose new secrets are unusable keeps the old ones.

@@ -1,6 +1,7 @@
 //! The flags that say where and how to serve, and what systemd passes in the environment.
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
@@ -12,7 +13,7 @@ use crate::app::{App, Doors, Origin};
 use crate::clock::SystemClock;
 use crate::service::ServiceManager;
 use crate::transport::HttpTransport;
-use crate::web::Paths;
+use crate::web::{Guard, Paths};
 
 /// How to serve.
 #[derive(Clone, Debug, Args)]
@@ -23,6 +24,9 @@ pub(super) struct WebArgs {
     /// Serve on the sockets that systemd passes, instead of opening some
     #[arg(long = "web.systemd-socket", conflicts_with = "listen_address")]
     systemd_socket: bool,
+    /// File that says who may come in and over what: TLS, client certificates, passwords, a limit
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    web_config_file: Option<PathBuf>,
     /// Path of the metrics
     #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics")]
     telemetry_path: String,
@@ -44,6 +48,7 @@ impl WebArgs {
     /// The daemon that they ask for.
     pub(super) fn app(&self, origin: Origin) -> Result<App, (Exit, String)> {
         let paths = self.paths().map_err(|why| (Exit::BadConfig, why))?;
+        let guard = Guard::new(self.web_config_file.clone()).map_err(|why| (Exit::BadConfig, why))?;
         let doors = self.doors()?;
         let manager = service_manager().map_err(|why| (Exit::Failed, why))?;
         let transport = HttpTransport::new().map_err(|error| (Exit::Failed, error.to_string()))?;
@@ -51,6 +56,7 @@ impl WebArgs {
             origin,
             doors,
             paths,
+            guard,
             max_requests: self.max_requests,
             lifecycle: self.enable_lifecycle,
             clock: Arc::new(SystemClock),

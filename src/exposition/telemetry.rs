@@ -28,6 +28,7 @@ pub struct Telemetry {
     poll_lateness: Histogram,
     reload_successful: IntGauge,
     reload_success: Gauge,
+    web_config_successful: IntGauge,
 }
 
 impl Telemetry {
@@ -48,9 +49,20 @@ impl Telemetry {
         registry.register(Box::new(poll_lateness.clone()))?;
         registry.register(Box::new(reload_successful.clone()))?;
         registry.register(Box::new(reload_success.clone()))?;
+        let web_config_successful = IntGauge::new("balance_exporter_web_config_last_reload_successful", help)?;
+        web_config_successful.set(1);
+        registry.register(Box::new(web_config_successful.clone()))?;
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let providers = Mutex::default();
-        Ok(Self { registry, request_duration, providers, poll_lateness, reload_successful, reload_success })
+        Ok(Self {
+            registry,
+            request_duration,
+            providers,
+            poll_lateness,
+            reload_successful,
+            reload_success,
+            web_config_successful,
+        })
     }
 
     /// Shows the provider from now on, before its first request.
@@ -89,6 +101,11 @@ impl Telemetry {
             #[expect(clippy::cast_precision_loss, reason = "exact for the next 285,000 years")]
             self.reload_success.set(at.as_millisecond() as f64 / 1000.0);
         }
+    }
+
+    /// The web configuration has changed, and was accepted or not.
+    pub fn web_config_read(&self, accepted: bool) {
+        self.web_config_successful.set(i64::from(accepted));
     }
 
     /// Everything as it is now; reads the process's own figures from `/proc`.

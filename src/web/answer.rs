@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::deadline::Activity;
 use super::encoding::{accepts_gzip, gzip};
+use super::guard::Admission;
 use super::{Paths, State, page};
 use crate::exposition::{negotiate, render};
 
@@ -79,6 +80,19 @@ impl Route {
 
 /// The answer to a request, whose body is not looked at. `visit` is what it may take of this machine.
 pub(super) async fn answer<B>(state: &State, visit: &Visit, request: &Request<B>) -> Answer {
+    let mut answer = match state.guard.admits(request.headers(), state.clock.now().boot).await {
+        Admission::Welcome => answer_of_route(state, visit, request).await,
+        Admission::Stranger => {
+            let refusal = say(StatusCode::UNAUTHORIZED, "a name and a password are needed here");
+            with(refusal, WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"balance-exporter\""))
+        }
+        Admission::Crowded => say(StatusCode::TOO_MANY_REQUESTS, "too many requests, try again later"),
+    };
+    state.guard.adorn(answer.headers_mut());
+    answer
+}
+
+async fn answer_of_route<B>(state: &State, visit: &Visit, request: &Request<B>) -> Answer {
     let Some(route) = Route::of(request.uri().path(), &state.paths) else {
         return say(StatusCode::NOT_FOUND, "there is nothing here; see / for what there is");
     };

@@ -22,10 +22,12 @@ use crate::service::Pulse;
 mod answer;
 mod deadline;
 mod encoding;
+mod guard;
 mod page;
 mod path;
 mod server;
 
+pub use guard::{Guard, Look};
 pub use path::Paths;
 
 /// What the answers are made from.
@@ -35,6 +37,7 @@ pub struct State {
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
     paths: Paths,
+    guard: Arc<Guard>,
     reloader: Option<Arc<dyn Reloader>>,
     /// Once ready, always ready.
     ready: AtomicBool,
@@ -142,9 +145,10 @@ impl State {
         telemetry: Arc<Telemetry>,
         clock: Arc<dyn Clock>,
         paths: Paths,
+        guard: Arc<Guard>,
         reloader: Option<Arc<dyn Reloader>>,
     ) -> Self {
-        Self { board, telemetry, clock, paths, reloader, ready: AtomicBool::new(false) }
+        Self { board, telemetry, clock, paths, guard, reloader, ready: AtomicBool::new(false) }
     }
 
     /// The board as it is now. That every account has been tried is noted whenever someone looks, so that

@@ -11,11 +11,14 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::answer::{Visit, answer};
 use super::deadline::{Activity, WriteDeadline};
@@ -24,6 +27,10 @@ use crate::service::Heart;
 
 /// After a failed accept, which mostly means that no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What is said to who speaks HTTP where HTTPS is spoken.
+const PLAIN: &[u8] = b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
+    Client sent an HTTP request to an HTTPS server.\n";
 
 /// Serves until `stopping` turns true or its sender is gone.
 pub(super) async fn run(
@@ -59,7 +66,7 @@ pub(super) async fn run(
                 let _ = stream.set_nodelay(true);
                 let activity = Arc::new(Activity::default());
                 let visit = Visit { patience: limits.answer, scrapes: scrapes.clone(), activity: activity.clone() };
-                let task = connection(stream, state.clone(), limits, visit, stopping.clone());
+                let task = door(stream, state.clone(), limits, visit, stopping.clone());
                 open.push((tasks.spawn(task), activity));
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,
@@ -90,6 +97,34 @@ async fn accept(listeners: &[TcpListener], turn: usize) -> io::Result<TcpStream>
 fn make_room(open: &mut Vec<(AbortHandle, Arc<Activity>)>) {
     let victim = open.iter().position(|(_, activity)| !activity.is_answering()).unwrap_or_default();
     open.remove(victim).0.abort();
+}
+
+/// A connection that has just been opened, encrypted if it has to be.
+async fn door(stream: TcpStream, state: Arc<State>, limits: Limits, visit: Visit, mut stopping: watch::Receiver<bool>) {
+    let Some(tls) = state.guard.tls() else { return connection(stream, state, limits, visit, stopping).await };
+    let shaken = tokio::select! {
+        // it has as long as the headers of a request
+        shaken = timeout(limits.header_read, handshake(stream, tls)) => shaken,
+        _ = stopping.wait_for(|stop| *stop) => return,
+    };
+    if let Ok(Ok(Some(stream))) = shaken {
+        connection(stream, state, limits, visit, stopping).await;
+    }
+}
+
+/// An encrypted stream; none for who does not encrypt, and is told so.
+async fn handshake(mut stream: TcpStream, tls: Arc<ServerConfig>) -> io::Result<Option<TlsStream<TcpStream>>> {
+    let mut begins = [0; 1_024];
+    let length = stream.peek(&mut begins).await?;
+    // TLS begins with a number, HTTP with a word
+    if !begins[..length].first().is_some_and(u8::is_ascii_uppercase) {
+        return TlsAcceptor::from(tls).accept(stream).await.map(Some);
+    }
+    // what is not read before closing would take the answer with it
+    stream.read_exact(&mut begins[..length]).await?;
+    stream.write_all(PLAIN).await?;
+    stream.shutdown().await?;
+    Ok(None)
 }
 
 async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
@@ -123,7 +158,7 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::duplex;
     use tokio::task::yield_now;
 
     use super::*;

@@ -23,9 +23,9 @@ def free_port():
 
 
 class Prometheus(Program):
-    def __init__(self, folder, target, directory):
+    def __init__(self, folder, target, directory, scrapes=None):
         config = directory / "prometheus.yml"
-        config.write_text(CONFIG % target, "utf-8")
+        config.write_text(scrapes or CONFIG % target, "utf-8")
         self.url = f"http://127.0.0.1:{free_port()}"
         arguments = [Path(folder, "prometheus"), f"--config.file={config}", f"--storage.tsdb.path={directory / 'data'}"]
         arguments += [f"--web.listen-address={self.url.removeprefix('http://')}", "--log.level=warn"]
