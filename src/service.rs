@@ -143,18 +143,18 @@ mod tests {
 
     use super::*;
 
-    /// A manager with a watchdog of ten seconds, and the socket where it hears.
+    /// A manager with a watchdog of ten seconds, and the socket where it inbox.
     fn manager() -> (ServiceManager, UnixDatagram, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notify");
-        let hears = UnixDatagram::bind(&path).unwrap();
-        hears.set_nonblocking(true).unwrap();
+        let inbox = UnixDatagram::bind(&path).unwrap();
+        inbox.set_nonblocking(true).unwrap();
         let manager = ServiceManager::of(7, |name| match name {
             "NOTIFY_SOCKET" => Some(path.clone().into()),
             "WATCHDOG_USEC" => Some("10000000".into()),
             _ => None,
         });
-        (manager.unwrap(), hears, directory)
+        (manager.unwrap(), inbox, directory)
     }
 
     fn heard(socket: &UnixDatagram) -> Vec<String> {
@@ -168,12 +168,12 @@ mod tests {
 
     #[test]
     fn it_is_told_in_its_own_words() {
-        let (manager, hears, _directory) = manager();
+        let (manager, inbox, _directory) = manager();
         manager.ready("serving");
         manager.reloading(Duration::from_micros(12));
         manager.stopping();
         assert_eq!(
-            heard(&hears),
+            heard(&inbox),
             [
                 "READY=1\nSTATUS=serving",
                 "RELOADING=1\nMONOTONIC_USEC=12\nSTATUS=reading the configuration again",
@@ -186,12 +186,12 @@ mod tests {
     fn an_abstract_socket_is_found() {
         let name = format!("balance-exporter-test-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
-        let hears = UnixDatagram::bind_addr(&address).unwrap();
+        let inbox = UnixDatagram::bind_addr(&address).unwrap();
         let manager =
             ServiceManager::of(1, |asked| (asked == "NOTIFY_SOCKET").then(|| format!("@{name}").into())).unwrap();
         manager.ready("serving");
-        hears.set_nonblocking(true).unwrap();
-        assert_eq!(heard(&hears), ["READY=1\nSTATUS=serving"]);
+        inbox.set_nonblocking(true).unwrap();
+        assert_eq!(heard(&inbox), ["READY=1\nSTATUS=serving"]);
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_watchdog_starves_when_a_loop_hangs_or_ends() {
         for ends in [false, true] {
-            let (manager, hears, _directory) = manager();
+            let (manager, inbox, _directory) = manager();
             let (well, mut beating) = pulse();
             let (ill, mut heart) = pulse();
             tokio::spawn(async move {
@@ -238,14 +238,14 @@ mod tests {
             });
             let watching = timeout(Duration::from_secs(120), manager.watch(&[well, ill])).await;
             assert_eq!(watching.is_ok(), ends, "nothing is left to watch once a loop has ended");
-            assert_eq!(heard(&hears), ["WATCHDOG=1"; 6]);
+            assert_eq!(heard(&inbox), ["WATCHDOG=1"; 6]);
             work.abort();
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_watchdog_is_fed_twice_as_often_as_it_asks() {
-        let (manager, hears, _directory) = manager();
+        let (manager, inbox, _directory) = manager();
         let (pulse, mut heart) = pulse();
         let turning = async {
             loop {
@@ -257,6 +257,6 @@ mod tests {
             () = manager.watch(std::slice::from_ref(&pulse)) => {}
             () = sleep(Duration::from_secs(41)) => {}
         }
-        assert_eq!(heard(&hears).len(), 9);
+        assert_eq!(heard(&inbox).len(), 9);
     }
 }

@@ -109,7 +109,7 @@ fn what_is_wrong_is_told_by_its_place() {
 fn what_is_right_is_taken() {
     let folder = Folder::new();
     let (cert, key) = pair();
-    let block = |pem: &str| pem.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let block = |pem: &str| pem.lines().flat_map(|line| ["    ", line, "\n"]).collect::<String>();
     let inline = format!("tls_server_config:\n  cert: |\n{}  key: |\n{}", block(&cert), block(&key));
     for (text, scheme) in [
         (inline.as_str(), "https"),

@@ -79,9 +79,12 @@ pub(super) fn config(tls: &Tls, contents: &Contents) -> Result<ServerConfig, Pro
             builder.with_client_cert_verifier(Arc::new(ClientCheck::new(tls, authorities_key, authorities, &provider)?))
         }
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
-        Error::InconsistentKeys(_) => problem(key_key, "is not the key of the certificate"),
-        _ => problem(key_key, "cannot be used with the certificate"),
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| {
+        let is_another = matches!(error, Error::InconsistentKeys(_));
+        problem(
+            key_key,
+            if is_another { "is not the key of the certificate" } else { "cannot be used with the certificate" },
+        )
     })?;
     config.ignore_client_order = tls.prefer_server_cipher_suites;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -136,13 +139,13 @@ struct ClientCheck {
 
 impl ClientCheck {
     fn new(tls: &Tls, key: &str, pem: &[u8], provider: &Arc<CryptoProvider>) -> Result<Self, Problem> {
-        let (verifies, mandatory) = match tls.client_auth_type {
+        let (is_verified, mandatory) = match tls.client_auth_type {
             ClientAuth::None | ClientAuth::Request => (false, false),
             ClientAuth::RequireAny => (false, true),
             ClientAuth::VerifyIfGiven => (true, false),
             ClientAuth::RequireAndVerify => (true, true),
         };
-        let chain = if verifies {
+        let chain = if is_verified {
             let mut roots = RootCertStore::empty();
             for certificate in certificates(key, pem)? {
                 roots.add(certificate).map_err(|_| problem(key, "holds a certificate that cannot vouch for others"))?;

@@ -278,18 +278,18 @@ mod tests {
         let mut flood: Vec<_> = (0..10_000).map(|n| Box::pin(porter.admits(claim(&format!("ali:{n}"))))).collect();
         let mut busy = 0;
         for guess in &mut flood {
-            if let std::task::Poll::Ready(verdict) = futures_poll(guess).await {
+            if let std::task::Poll::Ready(verdict) = glance(guess).await {
                 assert_eq!(verdict, Verdict::Busy);
                 busy += 1;
             }
         }
         assert!(busy > 9_000, "{busy} were turned away at once");
         let mut honest = Box::pin(porter.admits(claim("ali:open sesame")));
-        assert_eq!(futures_poll(&mut honest).await, std::task::Poll::Ready(Verdict::Right), "at once");
+        assert_eq!(glance(&mut honest).await, std::task::Poll::Ready(Verdict::Right), "at once");
     }
 
     /// One look at a future.
-    async fn futures_poll<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
+    async fn glance<F: Future + Unpin>(future: &mut F) -> std::task::Poll<F::Output> {
         std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx))).await
     }
 }
