@@ -92,6 +92,9 @@ CASES = [
     ("verified, good, but no password", MUTUAL + USERS, dict(scheme="https", certificate="client"), 401),
     ("verified, good, and the password", MUTUAL + USERS, dict(scheme="https", certificate="client", credentials=GOOD), 200),
     ("verified, without TLS", MUTUAL, dict(), 400),
+    ("a name of a client", f"{MUTUAL}  client_allowed_sans: [x, client.example]\n", dict(scheme="https", certificate="client"), REFUSED, 200),
+    ("another name of a client", f"{MUTUAL}  client_allowed_sans: [x, 127.0.0.1]\n", dict(scheme="https", certificate="client"), REFUSED, NO_SESSION),
+    ("an authority here", f"{TLS}  client_ca: x\n", dict(), REFUSED),
     ("a limit", "rate_limit: { interval: 1s, burst: 9 }\n", dict(), REFUSED, 200),
 ]
 
