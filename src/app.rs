@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::{Loaded, ProviderConfig, Refused, SecretReader, Stamp};
 use crate::exposition::Telemetry;
 use crate::poller::{Edge, Fleet, Handle, Poller};
+use crate::service::ServiceManager;
 use crate::store::{Locked, Place, Store, SystemDisk, boot_id};
 use crate::transport::Transport;
 use crate::web;
@@ -70,15 +71,40 @@ pub struct App {
     /// Where the configuration comes from.
     pub origin: Origin,
     /// Where to serve.
-    pub listen: SocketAddr,
-    /// The path of the metrics.
-    pub telemetry_path: String,
+    pub doors: Doors,
+    /// Under which paths.
+    pub paths: web::Paths,
+    /// Who may come in.
+    pub guard: web::Guard,
+    /// Scrapes that are answered at once; 0 is as many as there are.
+    pub max_requests: usize,
     /// Whether a reload may be asked for over HTTP.
     pub lifecycle: bool,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// What carries requests.
     pub transport: Arc<dyn Transport>,
+    /// Who wants to know how it goes.
+    pub manager: ServiceManager,
+}
+
+/// Where to serve.
+#[derive(Debug)]
+pub enum Doors {
+    /// On these addresses.
+    At(Vec<SocketAddr>),
+    /// On sockets that somebody else has opened.
+    Passed(Vec<TcpListener>),
+}
+
+impl Doors {
+    fn open(self) -> Result<Vec<TcpListener>, AppError> {
+        let bind = |address| TcpListener::bind(address).map_err(failed(&format!("listen on {address}")));
+        match self {
+            Self::At(addresses) => addresses.into_iter().map(bind).collect(),
+            Self::Passed(listeners) => Ok(listeners),
+        }
+    }
 }
 
 /// Why the daemon ended, or did not begin.
@@ -109,17 +135,17 @@ fn failed<E: fmt::Display>(what: &str) -> impl FnOnce(E) -> AppError {
 }
 
 impl App {
-    /// Runs until a signal says stop. `announce` is called once it serves.
-    pub async fn run(self, announce: impl FnOnce(SocketAddr)) -> Result<(), AppError> {
+    /// Runs until a signal says stop. `announce` is called once it serves, with the addresses of its pages.
+    pub async fn run(self, announce: impl FnOnce(&[String])) -> Result<(), AppError> {
         let loaded = self.origin.load().map_err(AppError::Config)?;
-        let listener = TcpListener::bind(self.listen).map_err(failed(&format!("listen on {}", self.listen)))?;
+        let listeners = self.doors.open()?;
         let mut terminate = on_signal(SignalKind::terminate())?;
         let mut interrupt = on_signal(SignalKind::interrupt())?;
         let mut hang_up = on_signal(SignalKind::hangup())?;
 
         let board = Arc::new(Board::default());
         let telemetry = Arc::new(Telemetry::new().map_err(failed("set up the exporter's own metrics"))?);
-        let store = self.store(loaded.config.state.as_deref(), &telemetry)?;
+        let store = opened(&self.origin, loaded.config.state.as_deref(), &self.clock, &telemetry)?;
         let edge = Edge {
             store: store.clone(),
             clock: self.clock.clone(),
@@ -137,15 +163,37 @@ impl App {
 
         let (asked, mut reloads) = mpsc::channel(1);
         let reloader = self.lifecycle.then(|| Arc::new(ReloadByChannel(asked.clone())) as Arc<dyn web::Reloader>);
+        let guard = Arc::new(self.guard);
+        let page = self.paths.page();
+        let scheme = guard.scheme();
         let state =
-            web::State::new(board.clone(), telemetry.clone(), self.clock.clone(), self.telemetry_path, reloader);
-        let server =
-            web::spawn(listener, Arc::new(state), web::Limits::default()).map_err(failed("start the web side"))?;
-        announce(server.address());
-        tracing::info!("serving on http://{}/", server.address());
+            web::State::new(board.clone(), telemetry.clone(), self.clock.clone(), self.paths, guard.clone(), reloader);
+        let limits = web::Limits { scrapes: self.max_requests, ..web::Limits::default() };
+        let server = web::spawn(listeners, Arc::new(state), limits).map_err(failed("start the web side"))?;
+        let pages: Vec<_> = server.addresses().iter().map(|address| format!("{scheme}://{address}{page}")).collect();
+        announce(&pages);
+        for page in &pages {
+            tracing::info!("serving on {page}");
+        }
 
-        let mut keeper = Keeper { origin: self.origin, place, live, poller, telemetry, clock: self.clock };
+        let manager = Arc::new(self.manager);
+        let watched = [poller.pulse().clone(), server.pulse().clone()];
+        let mut keeper = Keeper {
+            origin: self.origin,
+            place,
+            live,
+            poller,
+            telemetry,
+            clock: self.clock,
+            guard,
+            manager: manager.clone(),
+        };
         let mut following = std::pin::pin!(store.follow(&board));
+        manager.ready(&keeper.status());
+        let watching = tokio::spawn({
+            let manager = manager.clone();
+            async move { manager.watch(&watched).await }
+        });
         let mut look = tokio::time::interval(SECRETS_LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
@@ -158,13 +206,18 @@ impl App {
                     // whoever asked may have gone; the reload stands all the same
                     let _ = outcome.send(keeper.reload().await);
                 }
-                _ = look.tick() => keeper.take_new_secrets().await,
                 () = &mut following => {}
+                _ = look.tick() => {
+                    keeper.take_new_secrets().await;
+                    keeper.take_new_web_config();
+                }
                 // a daemon that polls no more or answers no more must not look alive
                 _ = &mut polling => return Err(AppError::Runtime("the poller has stopped unexpectedly".to_owned())),
                 () = server.ended() => return Err(AppError::Runtime("the web side has stopped unexpectedly".to_owned())),
             }
         }
+        watching.abort();
+        manager.stopping();
         tracing::info!("stopping: no new polls, waiting for those under way");
         let drained = async {
             // scrapes are answered until the last poll is in
@@ -182,19 +235,22 @@ impl App {
     }
 }
 
-impl App {
-    /// What is remembered from earlier runs, if the configuration says where.
-    fn store(&self, file: Option<&Path>, telemetry: &Arc<Telemetry>) -> Result<Store, AppError> {
-        let Some(file) = file else { return Ok(Store::memory()) };
-        let telemetry = telemetry.clone();
-        let place = Place {
-            path: self.origin.directory().join(file),
-            disk: Arc::new(SystemDisk),
-            clock: self.clock.clone(),
-            boot: boot_id(),
-        };
-        Store::open(place, Box::new(move |written| telemetry.state_written(written))).map_err(AppError::Locked)
-    }
+/// What is remembered of earlier runs, if the configuration says where.
+fn opened(
+    origin: &Origin,
+    file: Option<&Path>,
+    clock: &Arc<dyn Clock>,
+    telemetry: &Arc<Telemetry>,
+) -> Result<Store, AppError> {
+    let Some(file) = file else { return Ok(Store::memory()) };
+    let telemetry = telemetry.clone();
+    let place = Place {
+        path: origin.directory().join(file),
+        disk: Arc::new(SystemDisk),
+        clock: clock.clone(),
+        boot: boot_id(),
+    };
+    Store::open(place, Box::new(move |written| telemetry.state_written(written))).map_err(AppError::Locked)
 }
 
 /// Lets the board know what an earlier run knew of the accounts that are configured.
@@ -255,6 +311,11 @@ fn stamps(config: &ProviderConfig, secrets: &SecretReader) -> Vec<Option<Stamp>>
     config.secrets().into_iter().map(|(_, source)| secrets.stamp(source)).collect()
 }
 
+/// For the log, whatever its form: the sketch of the place is for whoever asked.
+fn one_line(refused: &str) -> String {
+    refused.lines().filter(|line| !line.starts_with(' ')).collect::<Vec<_>>().join("; ")
+}
+
 /// Keeps the poller on the configuration that is in force.
 struct Keeper {
     origin: Origin,
@@ -264,11 +325,28 @@ struct Keeper {
     poller: Handle,
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
+    guard: Arc<web::Guard>,
+    manager: Arc<ServiceManager>,
 }
 
 impl Keeper {
-    /// Reads the configuration again. If it is refused, nothing changes.
+    /// Reads the configuration again. If it is refused, nothing changes. The service manager is told.
     async fn reload(&mut self) -> Result<(), String> {
+        self.manager.reloading(crate::clock::monotonic());
+        self.take_new_web_config();
+        let outcome = self.read_again().await;
+        let refused = if outcome.is_err() { "; the configuration was read again and refused" } else { "" };
+        self.manager.ready(&format!("{}{refused}", self.status()));
+        outcome
+    }
+
+    /// What is done, in a sentence.
+    fn status(&self) -> String {
+        let accounts: usize = self.live.iter().map(|provider| provider.config.accounts.len()).sum();
+        format!("polling {accounts} accounts of {} provider entries", self.live.len())
+    }
+
+    async fn read_again(&mut self) -> Result<(), String> {
         let origin = self.origin.clone();
         let loaded = tokio::task::spawn_blocking(move || origin.load()).await;
         let now = self.clock.now().wall;
@@ -288,10 +366,27 @@ impl Keeper {
             Err(_) => "reading the configuration panicked; this is a bug".to_owned(),
         };
         self.telemetry.config_reloaded(false, now);
-        // one line of log, whatever the form: the sketch of the place is for whoever asked
-        let why = refused.lines().filter(|line| !line.starts_with(' ')).collect::<Vec<_>>().join("; ");
+        let why = one_line(&refused);
         tracing::error!("the configuration was read again and refused, the one before stays in force: {why}");
         Err(refused)
+    }
+
+    /// Takes in the web configuration if it has changed.
+    fn take_new_web_config(&self) {
+        match self.guard.look() {
+            web::Look::Unchanged => {}
+            web::Look::Taken => {
+                self.telemetry.web_config_read(true);
+                tracing::info!("the web configuration has changed and is in force");
+            }
+            web::Look::Refused(why) => {
+                self.telemetry.web_config_read(false);
+                let why = one_line(&why);
+                tracing::error!(
+                    "the web configuration has changed but cannot be used, the one before stays in force: {why}"
+                );
+            }
+        }
     }
 
     /// Takes in secrets whose files have changed. A provider whose new secrets are unusable keeps the old ones.

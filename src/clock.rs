@@ -93,6 +93,11 @@ impl Clock for SystemClock {
     }
 }
 
+/// Time since boot without suspended time, which is how systemd orders messages. Nothing else is measured by it.
+pub fn monotonic() -> Duration {
+    Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::Monotonic)).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,6 +32,7 @@ pub mod route;
 pub mod sandbox;
 pub mod schedule;
 pub mod secret;
+pub mod service;
 pub mod session;
 pub mod store;
 pub mod transport;

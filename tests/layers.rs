@@ -20,7 +20,7 @@ const LAYERS: [&[&str]; 9] = [
     &["providers", "schedule"],
     &["config", "session"],
     &["board"],
-    &["exposition", "store", "transport"],
+    &["exposition", "service", "store", "transport"],
     &["poller", "reference", "sandbox", "web"],
     &["app"],
     &["cli"],

@@ -1,6 +1,7 @@
 //! `check`: what will be polled, how often, at which share of each limit, and which secrets were found.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use clap::Args;
 use humantime::format_duration;
@@ -9,12 +10,16 @@ use super::{ConfigArgs, Exit, complain, print};
 use crate::app::Origin;
 use crate::config::{Config, ProviderConfig, SecretReader, Threshold, parse_file};
 use crate::providers::described;
+use crate::web::Guard;
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
     /// Fail if a secret is not there, as the exporter would
     #[arg(long)]
     require_secrets: bool,
+    /// Look at this web configuration, too, and at the files that it names
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    web_config_file: Option<PathBuf>,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -33,6 +38,13 @@ pub(super) fn check(args: &CheckArgs) -> Exit {
             Ok(_) | Err(_) => Err(refused),
         },
     };
+    // what is wrong with either is told
+    if let Err(why) = Guard::new(args.web_config_file.clone()) {
+        if let Err(refused) = &checked {
+            complain(Exit::BadConfig, &refused.to_string());
+        }
+        return complain(Exit::BadConfig, &why);
+    }
     match checked {
         Ok(config) => print(&report(&file.display().to_string(), &config, &secrets)),
         Err(refused) => complain(Exit::BadConfig, &refused.to_string()),

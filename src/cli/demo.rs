@@ -9,7 +9,8 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Exit, LogArgs, WebArgs, app, complain, listen_address, on_runtime, print};
+use super::web::listen_address;
+use super::{Exit, LogArgs, WebArgs, complain, on_runtime, print};
 use crate::app::{AppError, Origin};
 use crate::clock::SystemClock;
 use crate::config::SecretReader;
@@ -49,11 +50,7 @@ pub(super) struct SandboxArgs {
 
 pub(super) fn demo(args: &DemoArgs) -> Exit {
     args.log.start();
-    let listen = match listen_address(&args.web.listen_address) {
-        Ok(listen) => listen,
-        Err(why) => return complain(Exit::BadConfig, &why),
-    };
-    let path = args.web.telemetry_path.clone();
+    let telemetry = args.web.telemetry_path();
     on_runtime(async {
         let settings = Settings { seed: args.seed, ..Settings::default() };
         let (sandbox, listener, address) = open(settings, SocketAddr::from(([127, 0, 0, 1], 0))).await?;
@@ -62,16 +59,18 @@ pub(super) fn demo(args: &DemoArgs) -> Exit {
             text: sandbox.exporter_yaml(address),
             secrets: SecretReader::with_environment(sandbox.secrets()),
         };
-        let app = app(origin, listen, &args.web).map_err(AppError::Runtime)?;
+        let app = args.web.app(origin).map_err(|(_, why)| AppError::Runtime(why))?;
         let providers = tokio::spawn(sandbox.serve(listener, std::future::pending()));
         let outcome = app
-            .run(|served| {
+            .run(|pages| {
+                let page = pages.first().map_or("", String::as_str);
                 print(&format!(
                     "balance-exporter demo: four pretend providers, polled as the real ones would be\n\n  \
-                     metrics    http://{served}{path}\n  \
-                     page       http://{served}/\n  \
+                     metrics    {}{telemetry}\n  \
+                     page       {page}\n  \
                      providers  http://{address}/-/sandbox\n\n\
-                     Stop it with Ctrl-C.\n"
+                     Stop it with Ctrl-C.\n",
+                    page.trim_end_matches('/'),
                 ));
             })
             .await;

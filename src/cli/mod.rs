@@ -1,22 +1,21 @@
 //! The command line: what a person can ask the program to do.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-use crate::app::{App, AppError, Origin};
-use crate::clock::SystemClock;
-use crate::transport::HttpTransport;
+use crate::app::{AppError, Origin};
 
 mod check;
 mod demo;
 mod masked;
 mod poll;
+mod web;
+
+use web::WebArgs;
 
 /// Polls payment and telecom providers for account balances and serves them to Prometheus.
 ///
@@ -81,20 +80,6 @@ struct RunArgs {
     web: WebArgs,
 }
 
-/// How to serve.
-#[derive(Clone, Debug, Args)]
-struct WebArgs {
-    /// Address to serve on
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", default_value = "127.0.0.1:10920")]
-    listen_address: String,
-    /// Path of the metrics
-    #[arg(long = "web.telemetry-path", value_name = "PATH", default_value = "/metrics")]
-    telemetry_path: String,
-    /// Allow a reload by POST /-/reload
-    #[arg(long = "web.enable-lifecycle")]
-    enable_lifecycle: bool,
-}
-
 /// How to log, to standard error.
 #[derive(Clone, Debug, Args)]
 struct LogArgs {
@@ -155,39 +140,10 @@ pub fn main() -> ExitCode {
 
 fn run(args: &RunArgs) -> Exit {
     args.config.log.start();
-    let listen = match listen_address(&args.web.listen_address) {
-        Ok(listen) => listen,
-        Err(why) => return complain(Exit::BadConfig, &why),
-    };
-    let app = match app(Origin::File(args.config.config_file.clone()), listen, &args.web) {
-        Ok(app) => app,
-        Err(why) => return complain(Exit::Failed, &why),
-    };
-    on_runtime(app.run(|_| {}))
-}
-
-fn app(origin: Origin, listen: SocketAddr, web: &WebArgs) -> Result<App, String> {
-    if !web.telemetry_path.starts_with('/') {
-        return Err("--web.telemetry-path: expected a path that begins with a slash, such as /metrics".to_owned());
+    match args.web.app(Origin::File(args.config.config_file.clone())) {
+        Ok(app) => on_runtime(app.run(|_| {})),
+        Err((exit, why)) => complain(exit, &why),
     }
-    Ok(App {
-        origin,
-        listen,
-        telemetry_path: web.telemetry_path.clone(),
-        lifecycle: web.enable_lifecycle,
-        clock: Arc::new(SystemClock),
-        transport: Arc::new(HttpTransport::new().map_err(|error| error.to_string())?),
-    })
-}
-
-/// `127.0.0.1:10920`, `[::1]:10920`, `localhost:10920`, or `:10920` for every interface, as Prometheus people write it.
-fn listen_address(text: &str) -> Result<SocketAddr, String> {
-    use std::net::ToSocketAddrs;
-    let every = text.strip_prefix(':').map(|port| format!("[::]:{port}"));
-    let mut found = every.as_deref().unwrap_or(text).to_socket_addrs().map_err(|error| {
-        format!("--web.listen-address: expected an address and port such as 127.0.0.1:10920 ({})", error.kind())
-    })?;
-    found.next().ok_or_else(|| "--web.listen-address: the name has no address".to_owned())
 }
 
 /// Runs the daemon on two threads: the polls' own, beside the web side's.
@@ -272,17 +228,9 @@ mod tests {
     fn run_is_what_happens_without_a_command() {
         let bare =
             Cli::try_parse_from(["balance-exporter", "--config.file", "a.yaml", "--web.enable-lifecycle"]).unwrap();
-        assert!(bare.command.is_none() && bare.run.web.enable_lifecycle);
+        assert!(bare.command.is_none() && bare.run.web.lifecycle());
         assert_eq!(bare.run.config.config_file, PathBuf::from("a.yaml"));
         let named = Cli::try_parse_from(["balance-exporter", "run", "--web.listen-address", ":9000"]).unwrap();
-        assert!(matches!(named.command, Some(Command::Run(args)) if args.web.listen_address == ":9000"));
-    }
-
-    #[test]
-    fn listen_addresses_are_read_as_prometheus_people_write_them() {
-        assert_eq!(listen_address("127.0.0.1:1").unwrap().to_string(), "127.0.0.1:1");
-        assert_eq!(listen_address(":9000").unwrap().to_string(), "[::]:9000");
-        assert_eq!(listen_address("[::1]:2").unwrap().to_string(), "[::1]:2");
-        assert!(listen_address("9000").is_err() && listen_address("").is_err());
+        assert!(matches!(named.command, Some(Command::Run(args)) if args.web.listens_at() == [":9000"]));
     }
 }

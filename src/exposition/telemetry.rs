@@ -31,6 +31,7 @@ pub struct Telemetry {
     reload_successful: IntGauge,
     reload_success: Gauge,
     state_write_success: IntGauge,
+    web_config_successful: IntGauge,
 }
 
 impl Telemetry {
@@ -52,6 +53,9 @@ impl Telemetry {
         registry.register(Box::new(poll_lateness.clone()))?;
         registry.register(Box::new(reload_successful.clone()))?;
         registry.register(Box::new(reload_success.clone()))?;
+        let web_config_successful = IntGauge::new("balance_exporter_web_config_last_reload_successful", help)?;
+        web_config_successful.set(1);
+        registry.register(Box::new(web_config_successful.clone()))?;
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let providers = Mutex::default();
         Ok(Self {
@@ -62,6 +66,7 @@ impl Telemetry {
             reload_successful,
             reload_success,
             state_write_success,
+            web_config_successful,
         })
     }
 
@@ -108,6 +113,11 @@ impl Telemetry {
         self.state_write_success.set(i64::from(written));
         // from the second time on it is there already
         let _ = self.registry.register(Box::new(self.state_write_success.clone()));
+    }
+
+    /// The web configuration has changed, and was accepted or not.
+    pub fn web_config_read(&self, accepted: bool) {
+        self.web_config_successful.set(i64::from(accepted));
     }
 
     /// Everything as it is now; reads the process's own figures from `/proc`.

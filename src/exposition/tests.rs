@@ -87,6 +87,7 @@ fn values_are_what_the_board_says() {
         ("balance_provider_request_duration_seconds_count", vec![("provider", "bridge")], "0"),
         ("balance_exporter_build_info", vec![("version", env!("CARGO_PKG_VERSION"))], "1"),
         ("balance_exporter_config_last_reload_successful", vec![], "1"),
+        ("balance_exporter_web_config_last_reload_successful", vec![], "1"),
         ("balance_exporter_config_last_reload_success_timestamp_seconds", vec![], "1700000000.5"),
         ("balance_exporter_poll_lateness_seconds_count", vec![], "1"),
     ] {

@@ -29,6 +29,7 @@ use crate::exposition::Telemetry;
 use crate::failure::{ErrorReason, Failure};
 use crate::providers::{Connection, Provider};
 use crate::schedule::{Plan, Schedule, Turn};
+use crate::service::{Pulse, pulse};
 use crate::session::SessionKeeper;
 use crate::store::Store;
 use crate::transport::Transport;
@@ -68,7 +69,7 @@ const MOST_RESUMED: Duration = Duration::from_secs(15 * 60);
 
 /// Speaks to a running poller.
 #[derive(Clone, Debug)]
-pub struct Handle(mpsc::Sender<Command>);
+pub struct Handle(mpsc::Sender<Command>, Pulse);
 
 enum Command {
     Configure(Fleet, oneshot::Sender<()>),
@@ -91,6 +92,11 @@ impl Handle {
     pub async fn reconnect(&self, provider: Arc<str>, connection: Connection) {
         // a poller that has stopped needs no secrets
         let _ = self.0.send(Command::Reconnect(provider, connection)).await;
+    }
+
+    /// Tells whether the loop still turns.
+    pub const fn pulse(&self) -> &Pulse {
+        &self.1
     }
 
     /// Begins no more polls and waits for those under way, at most for this long.
@@ -166,6 +172,7 @@ impl Poller {
     pub fn start(mut self) -> (Handle, impl Future<Output = ()> + Send) {
         // a reload waits for the one before it, so one place is enough
         let (commands, mut inbox) = mpsc::channel(1);
+        let (pulse, mut heart) = pulse();
         let run = async move {
             loop {
                 self.begin_due();
@@ -188,10 +195,11 @@ impl Poller {
                     },
                     Some(ended) = self.tasks.join_next_with_id() => self.end(ended),
                     () = wait_until(&*clock, next) => {}
+                    () = heart.beat() => {}
                 }
             }
         };
-        (Handle(commands), run)
+        (Handle(commands, pulse), run)
     }
 
     fn configure(&mut self, fleet: Fleet) {

@@ -1,21 +1,44 @@
 //! From a request to its answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, HeaderName, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::deadline::Activity;
 use super::encoding::{accepts_gzip, gzip};
-use super::{State, page};
+use super::guard::Admission;
+use super::{Paths, State, page};
 use crate::exposition::{negotiate, render};
 
 type Answer = Response<Full<Bytes>>;
+
+/// What a request may take of this machine.
+#[derive(Clone, Debug)]
+pub(super) struct Visit {
+    /// How long a reload is waited for.
+    pub(super) patience: Duration,
+    /// Shared by all connections: the scrapes that may be answered at once.
+    pub(super) scrapes: Arc<Semaphore>,
+    /// The connection that it came by.
+    pub(super) activity: Arc<Activity>,
+}
+
+impl Visit {
+    /// False if too many scrapes are being answered. A scrape lasts until its last byte has left.
+    fn begin_scrape(&self) -> bool {
+        let place = self.scrapes.clone().try_acquire_owned();
+        place.map(|place| self.activity.take_place(place)).is_ok()
+    }
+}
 
 /// What can be asked for.
 #[derive(Clone, Copy, Debug)]
@@ -25,13 +48,18 @@ enum Route {
     Ready,
     Reload,
     Page,
+    /// Above the prefix: a way to the page.
+    Above,
 }
 
 impl Route {
     /// The route with exactly this path.
-    fn of(path: &str, telemetry_path: &str) -> Option<Self> {
-        match path {
-            path if path == telemetry_path => Some(Self::Metrics),
+    fn of(path: &str, paths: &Paths) -> Option<Self> {
+        if paths.is_above(path) {
+            return Some(Self::Above);
+        }
+        match paths.below(path)? {
+            path if path == paths.telemetry() => Some(Self::Metrics),
             "/-/healthy" => Some(Self::Healthy),
             "/-/ready" => Some(Self::Ready),
             "/-/reload" => Some(Self::Reload),
@@ -42,15 +70,30 @@ impl Route {
 
     const fn methods(self) -> (&'static [Method], &'static str) {
         match self {
-            Self::Metrics | Self::Healthy | Self::Ready | Self::Page => (&[Method::GET, Method::HEAD], "GET, HEAD"),
+            Self::Metrics | Self::Healthy | Self::Ready | Self::Page | Self::Above => {
+                (&[Method::GET, Method::HEAD], "GET, HEAD")
+            }
             Self::Reload => (&[Method::POST, Method::PUT], "POST, PUT"),
         }
     }
 }
 
-/// The answer to a request, whose body is not looked at. A reload is waited for at most so long.
-pub(super) async fn answer<B>(state: &State, patience: Duration, request: &Request<B>) -> Answer {
-    let Some(route) = Route::of(request.uri().path(), &state.telemetry_path) else {
+/// The answer to a request, whose body is not looked at. `visit` is what it may take of this machine.
+pub(super) async fn answer<B>(state: &State, visit: &Visit, request: &Request<B>) -> Answer {
+    let mut answer = match state.guard.admits(request.headers(), state.clock.now().boot).await {
+        Admission::Welcome => answer_of_route(state, visit, request).await,
+        Admission::Stranger => {
+            let refusal = say(StatusCode::UNAUTHORIZED, "a name and a password are needed here");
+            with(refusal, WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"balance-exporter\""))
+        }
+        Admission::Crowded => say(StatusCode::TOO_MANY_REQUESTS, "too many requests, try again later"),
+    };
+    state.guard.adorn(answer.headers_mut());
+    answer
+}
+
+async fn answer_of_route<B>(state: &State, visit: &Visit, request: &Request<B>) -> Answer {
+    let Some(route) = Route::of(request.uri().path(), &state.paths) else {
         return say(StatusCode::NOT_FOUND, "there is nothing here; see / for what there is");
     };
     let (methods, allowed) = route.methods();
@@ -59,11 +102,13 @@ pub(super) async fn answer<B>(state: &State, patience: Duration, request: &Reque
         return with(refusal, ALLOW, HeaderValue::from_static(allowed));
     }
     match route {
-        Route::Metrics => metrics(state, request.headers()),
+        Route::Metrics if visit.begin_scrape() => metrics(state, request.headers()),
+        Route::Metrics => say(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes are being answered, try again later"),
         Route::Healthy => say(StatusCode::OK, "balance-exporter is healthy"),
         Route::Ready => ready(state),
-        Route::Reload => reload(state, patience).await,
+        Route::Reload => reload(state, visit.patience).await,
         Route::Page => people(state, request.headers()),
+        Route::Above => elsewhere(&state.paths.link("/")),
     }
 }
 
@@ -102,13 +147,20 @@ async fn reload(state: &State, patience: Duration) -> Answer {
 }
 
 fn people(state: &State, headers: &HeaderMap) -> Answer {
-    let html = page::render(&state.view(), &state.clock.now(), &state.telemetry_path);
+    let html = page::render(&state.view(), &state.clock.now(), &state.paths);
     let answer = text_of(StatusCode::OK, "text/html; charset=utf-8", html, headers);
     let answer = with(answer, VARY, HeaderValue::from_static("Accept-Encoding"));
     let answer = with(answer, REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     match HeaderValue::from_str(&page::content_security_policy()) {
         Ok(policy) => with(answer, CONTENT_SECURITY_POLICY, policy),
         Err(_) => say(StatusCode::INTERNAL_SERVER_ERROR, "the page cannot be shown safely"),
+    }
+}
+
+fn elsewhere(link: &str) -> Answer {
+    match HeaderValue::from_str(link) {
+        Ok(link) => with(say(StatusCode::FOUND, "it is elsewhere"), LOCATION, link),
+        Err(_) => say(StatusCode::NOT_FOUND, "there is nothing here"),
     }
 }
 

@@ -2,29 +2,44 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
 /// Whether a connection is being answered: from the request to the last byte of its answer.
 #[derive(Debug, Default)]
-pub(super) struct Activity(AtomicBool);
+pub(super) struct Activity {
+    answering: AtomicBool,
+    /// Among the scrapes that may be answered at once.
+    place: Mutex<Option<OwnedSemaphorePermit>>,
+}
 
 impl Activity {
     pub(super) fn begin(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.answering.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn is_answering(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.answering.load(Ordering::Relaxed)
+    }
+
+    /// Keeps a place among the scrapes until the end of the answer.
+    pub(super) fn take_place(&self, place: OwnedSemaphorePermit) {
+        self.put(Some(place));
     }
 
     fn end(&self) {
-        self.0.store(false, Ordering::Relaxed);
+        self.put(None);
+        self.answering.store(false, Ordering::Relaxed);
+    }
+
+    fn put(&self, place: Option<OwnedSemaphorePermit>) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
     }
 }
 

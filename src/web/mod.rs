@@ -17,12 +17,18 @@ use tokio::sync::watch;
 use crate::board::{Board, View};
 use crate::clock::Clock;
 use crate::exposition::Telemetry;
+use crate::service::Pulse;
 
 mod answer;
 mod deadline;
 mod encoding;
+mod guard;
 mod page;
+mod path;
 mod server;
+
+pub use guard::{Guard, Look};
+pub use path::Paths;
 
 /// What the answers are made from.
 #[derive(Debug)]
@@ -30,7 +36,8 @@ pub struct State {
     board: Arc<Board>,
     telemetry: Arc<Telemetry>,
     clock: Arc<dyn Clock>,
-    telemetry_path: String,
+    paths: Paths,
+    guard: Arc<Guard>,
     reloader: Option<Arc<dyn Reloader>>,
     /// Once ready, always ready.
     ready: AtomicBool,
@@ -49,6 +56,8 @@ pub type Reloading<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send 
 /// How much of this machine strangers may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
+    /// Scrapes that are being answered. One more is told to come again; 0 is as many as there are.
+    pub scrapes: usize,
     /// Open connections. One more closes the oldest that is not being answered.
     pub connections: usize,
     /// From an open connection, or the end of an answer, to the end of the next request's headers.
@@ -66,6 +75,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            scrapes: 40,
             connections: 256,
             header_read: Duration::from_secs(5),
             answer: Duration::from_secs(30),
@@ -80,30 +90,40 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Handle {
     stop: watch::Sender<bool>,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
+    pulse: Pulse,
 }
 
-/// Serves on `listener` until the handle says stop. The board should know its accounts by now, or the server is
+/// Serves on `listeners` until the handle says stop. The board should know its accounts by now, or the server is
 /// ready before they are.
-pub fn spawn(listener: TcpListener, state: Arc<State>, limits: Limits) -> io::Result<Handle> {
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
+pub fn spawn(listeners: Vec<TcpListener>, state: Arc<State>, limits: Limits) -> io::Result<Handle> {
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+    let (pulse, heart) = crate::service::pulse();
     let (stop, stopping) = watch::channel(false);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    let listener = {
+    let listeners = {
         let _inside = runtime.enter();
-        tokio::net::TcpListener::from_std(listener)?
+        let taken_over = listeners.into_iter().map(|listener| {
+            listener.set_nonblocking(true)?;
+            tokio::net::TcpListener::from_std(listener)
+        });
+        taken_over.collect::<io::Result<Vec<_>>>()?
     };
     thread::Builder::new()
         .name("web".to_owned())
-        .spawn(move || runtime.block_on(server::run(listener, state, limits, stopping)))?;
-    Ok(Handle { stop, address })
+        .spawn(move || runtime.block_on(server::run(listeners, state, limits, stopping, heart)))?;
+    Ok(Handle { stop, addresses, pulse })
 }
 
 impl Handle {
     /// Where it listens.
-    pub const fn address(&self) -> SocketAddr {
-        self.address
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Tells whether its thread still does its work.
+    pub const fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// Resolves when the server has ended, which it does only if it is told to or breaks.
@@ -119,16 +139,16 @@ impl Handle {
 }
 
 impl State {
-    /// `telemetry_path` is where the metrics are; without a `reloader` a reload over HTTP is refused.
+    /// Without a `reloader` a reload over HTTP is refused.
     pub fn new(
         board: Arc<Board>,
         telemetry: Arc<Telemetry>,
         clock: Arc<dyn Clock>,
-        telemetry_path: impl Into<String>,
+        paths: Paths,
+        guard: Arc<Guard>,
         reloader: Option<Arc<dyn Reloader>>,
     ) -> Self {
-        let telemetry_path = telemetry_path.into();
-        Self { board, telemetry, clock, telemetry_path, reloader, ready: AtomicBool::new(false) }
+        Self { board, telemetry, clock, paths, guard, reloader, ready: AtomicBool::new(false) }
     }
 
     /// The board as it is now. That every account has been tried is noted whenever someone looks, so that

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::path::Paths;
 use crate::account::Balance;
 use crate::board::{AccountStatus, View};
 use crate::clock::Now;
@@ -26,14 +27,14 @@ pub(super) fn content_security_policy() -> String {
 }
 
 /// The page as it is at `now`.
-pub(super) fn render(view: &View, now: &Now, telemetry_path: &str) -> String {
+pub(super) fn render(view: &View, now: &Now, paths: &Paths) -> String {
     let mut html = String::with_capacity(4_096 + view.accounts.len() * 1_024);
     // writing into a `String` cannot fail
-    let _ = write_page(&mut html, view, now, telemetry_path);
+    let _ = write_page(&mut html, view, now, paths);
     html
 }
 
-fn write_page(html: &mut String, view: &View, now: &Now, telemetry_path: &str) -> fmt::Result {
+fn write_page(html: &mut String, view: &View, now: &Now, paths: &Paths) -> fmt::Result {
     let fresh = view.accounts.iter().filter(|status| status.fresh(now).is_some()).count();
     let all = view.accounts.len();
     write!(
@@ -41,11 +42,13 @@ fn write_page(html: &mut String, view: &View, now: &Now, telemetry_path: &str) -
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>balance-exporter: {fresh} of {all} accounts fresh</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
-         <header>\n<h1>balance-exporter <small>{version}</small></h1>\n<nav><a href=\"{path}\">Metrics</a> \
-         <a href=\"/-/healthy\">Health</a> <a href=\"/-/ready\">Readiness</a></nav>\n</header>\n<main>\n\
+         <header>\n<h1>balance-exporter <small>{version}</small></h1>\n<nav><a href=\"{metrics}\">Metrics</a> \
+         <a href=\"{healthy}\">Health</a> <a href=\"{ready}\">Readiness</a></nav>\n</header>\n<main>\n\
          <p>{fresh} of {all} accounts are fresh.</p>\n",
         version = env!("CARGO_PKG_VERSION"),
-        path = Text(telemetry_path),
+        metrics = Text(&paths.link(paths.telemetry())),
+        healthy = Text(&paths.link("/-/healthy")),
+        ready = Text(&paths.link("/-/ready")),
     )?;
     if all > 0 {
         html.push_str(
@@ -181,9 +184,13 @@ mod tests {
     use super::*;
     use crate::exposition::sample::{at, board};
 
+    fn paths(telemetry: &str) -> Paths {
+        Paths::new(telemetry, None, None)
+    }
+
     #[test]
     fn every_account_is_told_of() {
-        let page = render(&board().view(), &at(100), "/metrics");
+        let page = render(&board().view(), &at(100), &paths("/metrics"));
         for expected in [
             "<title>balance-exporter: 2 of 4 accounts fresh</title>",
             "<a href=\"/metrics\">Metrics</a>",
@@ -203,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_balance_that_cannot_be_vouched_for_is_not_shown() {
-        let page = render(&board().view(), &at(7_300), "/metrics");
+        let page = render(&board().view(), &at(7_300), &paths("/metrics"));
         assert!(page.contains("<b class=\"bad\">stale</b> withdrawn; read 2h1m ago"), "{page}");
         assert!(page.contains("due"));
         for digits in ["99.05", "12.50", "120.00"] {
@@ -233,13 +240,13 @@ mod tests {
     #[test]
     fn markup_in_names_is_shown_and_not_obeyed() {
         assert_eq!(Text("a<b>&\"c\"'").to_string(), "a&lt;b&gt;&amp;&quot;c&quot;&#39;");
-        let page = render(&View::default(), &at(0), "/x\"onclick=\"y");
+        let page = render(&View::default(), &at(0), &paths("/x\"onclick=\"y"));
         assert!(page.contains("href=\"/x&quot;onclick=&quot;y\""));
     }
 
     #[test]
     fn the_style_needs_no_exception() {
-        let page = render(&board().view(), &at(100), "/metrics");
+        let page = render(&board().view(), &at(100), &paths("/metrics"));
         assert!(!page.contains("style=") && !STYLE.contains('<'));
         assert_eq!(page.matches("<style>").count(), 1);
     }

@@ -1,28 +1,48 @@
 //! Accepts connections and speaks HTTP/1 on them, within [`Limits`].
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
-use super::answer::answer;
+use super::answer::{Visit, answer};
 use super::deadline::{Activity, WriteDeadline};
 use super::{Limits, State};
+use crate::service::Heart;
 
 /// After a failed accept, which mostly means that no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// What is said to who speaks HTTP where HTTPS is spoken.
+const PLAIN: &[u8] = b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
+    Client sent an HTTP request to an HTTPS server.\n";
+
 /// Serves until `stopping` turns true or its sender is gone.
-pub(super) async fn run(listener: TcpListener, state: Arc<State>, limits: Limits, mut stopping: watch::Receiver<bool>) {
+pub(super) async fn run(
+    listeners: Vec<TcpListener>,
+    state: Arc<State>,
+    limits: Limits,
+    mut stopping: watch::Receiver<bool>,
+    mut heart: Heart,
+) {
+    let places = if limits.scrapes == 0 { Semaphore::MAX_PERMITS } else { limits.scrapes };
+    let scrapes = Arc::new(Semaphore::new(places));
+    let mut turn = 0;
     let mut tasks = JoinSet::new();
     // in the order of their age
     let mut open: Vec<(AbortHandle, Arc<Activity>)> = Vec::new();
@@ -33,25 +53,43 @@ pub(super) async fn run(listener: TcpListener, state: Arc<State>, limits: Limits
                 open.retain(|(task, _)| !task.is_finished());
                 continue;
             }
-            accepted = listener.accept() => accepted,
+            () = heart.beat() => continue,
+            accepted = accept(&listeners, turn) => accepted,
         };
+        turn = turn.wrapping_add(1);
         match accepted {
-            Ok((stream, _)) => {
+            Ok(stream) => {
                 if open.len() >= limits.connections {
                     make_room(&mut open);
                 }
                 // an answer leaves in one piece anyway
                 let _ = stream.set_nodelay(true);
                 let activity = Arc::new(Activity::default());
-                let task = connection(stream, state.clone(), limits, activity.clone(), stopping.clone());
+                let visit = Visit { patience: limits.answer, scrapes: scrapes.clone(), activity: activity.clone() };
+                let task = door(stream, state.clone(), limits, visit, stopping.clone());
                 open.push((tasks.spawn(task), activity));
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
     }
-    drop(listener);
+    drop(listeners);
     // whoever is not done by then is cut off
     let _ = timeout(limits.drain, async { while tasks.join_next().await.is_some() {} }).await;
+}
+
+/// The next connection of any listener. They have the first say by turns, so that a flood at one does not close
+/// the others.
+async fn accept(listeners: &[TcpListener], turn: usize) -> io::Result<TcpStream> {
+    let (later, first) = listeners.split_at(turn % listeners.len().max(1));
+    poll_fn(|cx| {
+        for listener in first.iter().chain(later) {
+            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                return Poll::Ready(accepted.map(|(stream, _)| stream));
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// Closes the oldest connection that is not being answered; if all are, the oldest of all, since an honest reader
@@ -61,18 +99,46 @@ fn make_room(open: &mut Vec<(AbortHandle, Arc<Activity>)>) {
     open.remove(victim).0.abort();
 }
 
+/// A connection that has just been opened, encrypted if it has to be.
+async fn door(stream: TcpStream, state: Arc<State>, limits: Limits, visit: Visit, mut stopping: watch::Receiver<bool>) {
+    let Some(tls) = state.guard.tls() else { return connection(stream, state, limits, visit, stopping).await };
+    let shaken = tokio::select! {
+        // it has as long as the headers of a request
+        shaken = timeout(limits.header_read, handshake(stream, tls)) => shaken,
+        _ = stopping.wait_for(|stop| *stop) => return,
+    };
+    if let Ok(Ok(Some(stream))) = shaken {
+        connection(stream, state, limits, visit, stopping).await;
+    }
+}
+
+/// An encrypted stream; none for who does not encrypt, and is told so.
+async fn handshake(mut stream: TcpStream, tls: Arc<ServerConfig>) -> io::Result<Option<TlsStream<TcpStream>>> {
+    let mut begins = [0; 1_024];
+    let length = stream.peek(&mut begins).await?;
+    // TLS begins with a number, HTTP with a word
+    if !begins[..length].first().is_some_and(u8::is_ascii_uppercase) {
+        return TlsAcceptor::from(tls).accept(stream).await.map(Some);
+    }
+    // what is not read before closing would take the answer with it
+    stream.read_exact(&mut begins[..length]).await?;
+    stream.write_all(PLAIN).await?;
+    stream.shutdown().await?;
+    Ok(None)
+}
+
 async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     state: Arc<State>,
     limits: Limits,
-    activity: Arc<Activity>,
+    visit: Visit,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let io = TokioIo::new(WriteDeadline::new(stream, limits.answer, activity.clone()));
+    let io = TokioIo::new(WriteDeadline::new(stream, limits.answer, visit.activity.clone()));
     let service = service_fn(|request| {
-        activity.begin();
-        let state = state.clone();
-        async move { Ok::<_, Infallible>(answer(&state, limits.answer, &request).await) }
+        visit.activity.begin();
+        let (state, visit) = (state.clone(), visit.clone());
+        async move { Ok::<_, Infallible>(answer(&state, &visit, &request).await) }
     });
     let mut http = http1::Builder::new();
     // without a timer hyper would forget its own timeouts; some clients close their half once they have asked
@@ -92,7 +158,7 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::io::duplex;
     use tokio::task::yield_now;
 
     use super::*;
@@ -103,10 +169,20 @@ mod tests {
         room: usize,
         limits: Limits,
     ) -> (tokio::io::DuplexStream, tokio::task::JoinHandle<()>, Arc<Activity>, watch::Sender<bool>) {
+        connect_among(&Arc::new(Semaphore::new(1)), room, limits)
+    }
+
+    /// The same, beside other connections that share the places for scrapes.
+    fn connect_among(
+        scrapes: &Arc<Semaphore>,
+        room: usize,
+        limits: Limits,
+    ) -> (tokio::io::DuplexStream, tokio::task::JoinHandle<()>, Arc<Activity>, watch::Sender<bool>) {
         let (client, server) = duplex(room);
         let activity = Arc::new(Activity::default());
         let (stop, stopping) = watch::channel(false);
-        let task = tokio::spawn(connection(server, Arc::new(state()), limits, activity.clone(), stopping));
+        let visit = Visit { patience: limits.answer, scrapes: scrapes.clone(), activity: activity.clone() };
+        let task = tokio::spawn(connection(server, Arc::new(state()), limits, visit, stopping));
         (client, task, activity, stop)
     }
 
@@ -151,6 +227,29 @@ mod tests {
         let mut got = String::new();
         client.read_to_string(&mut got).await.unwrap();
         assert!(got.ends_with("healthy\n"), "{got:?}");
+    }
+
+    #[tokio::test]
+    async fn a_scrape_too_many_is_told_to_come_again() {
+        let scrapes = Arc::new(Semaphore::new(2));
+        let ask = async |path: &str, room: usize| {
+            let (mut client, task, _, stop) = connect_among(&scrapes, room, Limits::default());
+            client.write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).await.unwrap();
+            let mut first = [0; 12];
+            client.read_exact(&mut first).await.unwrap();
+            (String::from_utf8(first.to_vec()).unwrap(), (client, task, stop))
+        };
+        let (first, stalled) = ask("/metrics", 64).await;
+        let (second, _stalled_too) = ask("/metrics", 64).await;
+        assert_eq!([&*first, &*second], ["HTTP/1.1 200"; 2]);
+        assert_eq!(ask("/metrics", 1 << 20).await.0, "HTTP/1.1 503");
+        assert_eq!(ask("/-/healthy", 1 << 20).await.0, "HTTP/1.1 200", "only scrapes are counted");
+        let (client, task, _stop) = stalled;
+        drop(client);
+        timeout(PATIENCE, task).await.expect("the connection must end").unwrap();
+        for _ in 0..3 {
+            assert_eq!(ask("/metrics", 1 << 20).await.0, "HTTP/1.1 200", "a place is free, and is given back");
+        }
     }
 
     #[tokio::test]

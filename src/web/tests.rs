@@ -24,20 +24,32 @@ impl Clock for StoppedClock {
     }
 }
 
+/// A guard that lets everybody in.
+fn open() -> Arc<Guard> {
+    Arc::new(Guard::new(None).unwrap())
+}
+
 pub(crate) fn state() -> State {
     state_with(board(), None)
 }
 
 fn state_with(board: Board, reloader: Option<Arc<dyn Reloader>>) -> State {
-    State::new(Arc::new(board), Arc::new(telemetry()), Arc::new(StoppedClock), "/metrics", reloader)
+    State::new(
+        Arc::new(board),
+        Arc::new(telemetry()),
+        Arc::new(StoppedClock),
+        Paths::new("/metrics", None, None),
+        open(),
+        reloader,
+    )
 }
 
 fn serve(state: State, limits: Limits) -> Handle {
-    spawn(TcpListener::bind("127.0.0.1:0").unwrap(), Arc::new(state), limits).unwrap()
+    spawn(vec![TcpListener::bind("127.0.0.1:0").unwrap()], Arc::new(state), limits).unwrap()
 }
 
 fn connect(server: &Handle) -> TcpStream {
-    let stream = TcpStream::connect(server.address()).unwrap();
+    let stream = TcpStream::connect(server.addresses()[0]).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
@@ -187,7 +199,14 @@ fn the_page_runs_and_loads_nothing() {
 
 #[test]
 fn the_metrics_are_where_they_are_told_to_be() {
-    let state = State::new(Arc::new(board()), Arc::new(telemetry()), Arc::new(StoppedClock), "/balances", None);
+    let state = State::new(
+        Arc::new(board()),
+        Arc::new(telemetry()),
+        Arc::new(StoppedClock),
+        Paths::new("/balances", None, None),
+        open(),
+        None,
+    );
     let server = serve(state, Limits::default());
     assert_eq!(ask(&server, "GET", "/metrics", &[]).status, 404);
     assert!(ask(&server, "GET", "/balances", &[]).text().contains("balance_fresh{"));
@@ -371,7 +390,7 @@ fn open_connections_cannot_keep_a_scraper_out() {
 async fn stopping_lets_an_answer_arrive_and_takes_no_more() {
     let (reloader, mut asked) = Told::new(Ok(()));
     let server = serve(state_with(board(), Some(reloader.clone())), Limits::default());
-    let address = server.address();
+    let address = server.addresses()[0];
     let mut stream = connect(&server);
     stream.write_all(b"POST /-/reload HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     asked.recv().await.unwrap();

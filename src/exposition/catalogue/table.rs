@@ -270,6 +270,14 @@ pub static METRICS: &[Metric] = &[
         samples: Samples::Telemetry(Subject::Exporter),
     },
     Metric {
+        name: "balance_exporter_web_config_last_reload_successful",
+        kind: Kind::Gauge,
+        labels: &[],
+        presence: Presence::Always,
+        help: "0 if the web configuration has changed and cannot be used: then the one before is in force. 1 otherwise.",
+        samples: Samples::Telemetry(Subject::Exporter),
+    },
+    Metric {
         name: "balance_exporter_config_last_reload_success_timestamp_seconds",
         kind: Kind::Gauge,
         labels: &[],
