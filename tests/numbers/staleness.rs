@@ -70,7 +70,7 @@ impl Clock for Hand {
 
 /// What the web side answers to a scrape, strictly read.
 fn scrape(server: &web::Handle) -> Exposition {
-    let mut stream = TcpStream::connect(server.address()).unwrap();
+    let mut stream = TcpStream::connect(server.addresses()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -86,9 +86,11 @@ fn a_number_is_gone_at_the_first_scrape_after_its_time() {
     let account = |id, stale_after: &str| format!("service_id: {id}, currency: GHS, stale_after: {stale_after}");
     let bench = Bench::new(BRIDGE, &[account(1, "2m"), account(2, "1h")]);
     let clock = Arc::new(Hand(Mutex::new(at(0))));
-    let state = web::State::new(bench.board.clone(), bench.telemetry.clone(), clock.clone(), "/metrics", None);
+    let (paths, guard) = (web::Paths::new("/metrics", None, None), web::Guard::new(None).unwrap());
+    let (board, telemetry) = (bench.board.clone(), bench.telemetry.clone());
+    let state = web::State::new(board, telemetry, clock.clone(), paths, Arc::new(guard), None);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = web::spawn(listener, Arc::new(state), web::Limits::default()).unwrap();
+    let server = web::spawn(vec![listener], Arc::new(state), web::Limits::default()).unwrap();
     let shown = |now: Now| {
         *clock.0.lock().unwrap() = now;
         let seen = scrape(&server);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,60 +11,24 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::board::{AccountStatus, Board};
 use crate::clock::Clock;
-use crate::config::{Loaded, ProviderConfig, Refused, SecretReader, Stamp};
+use crate::config::{Loaded, Refused};
 use crate::exposition::Telemetry;
-use crate::poller::{Edge, Fleet, Handle, Poller};
+use crate::poller::{Edge, Poller};
 use crate::service::ServiceManager;
 use crate::store::{Locked, Place, Store, SystemDisk, boot_id};
 use crate::transport::Transport;
 use crate::web;
 
+mod keeper;
+mod origin;
+
+use keeper::{Keeper, taken_apart};
+pub use origin::Origin;
+
 /// How long polls under way may take to end after a signal to stop.
 const DRAIN: Duration = Duration::from_secs(5);
 /// How often the files of secrets are looked at.
 const SECRETS_LOOK: Duration = Duration::from_secs(2);
-
-/// Where the configuration comes from.
-#[derive(Clone, Debug)]
-pub enum Origin {
-    /// A file, read again at each reload; relative secrets start at its directory.
-    File(PathBuf),
-    /// A text that stays as it is, with its secrets: the demo's.
-    Text {
-        /// What messages call it.
-        name: String,
-        /// The configuration.
-        text: String,
-        /// Its secrets.
-        secrets: SecretReader,
-    },
-}
-
-impl Origin {
-    /// Reads everything; all or nothing.
-    pub fn load(&self) -> Result<Loaded, Refused> {
-        match self {
-            Self::File(path) => crate::config::load(path, &self.secrets()),
-            Self::Text { name, text, secrets } => crate::config::load_text(name, text, secrets),
-        }
-    }
-
-    /// Where relative paths of the configuration start.
-    fn directory(&self) -> PathBuf {
-        match self {
-            Self::File(path) => path.parent().unwrap_or(Path::new(".")).to_owned(),
-            Self::Text { .. } => PathBuf::new(),
-        }
-    }
-
-    /// What reads its secrets.
-    pub fn secrets(&self) -> SecretReader {
-        match self {
-            Self::File(_) => SecretReader::system(self.directory()),
-            Self::Text { secrets, .. } => secrets.clone(),
-        }
-    }
-}
 
 /// What a daemon needs to start.
 pub struct App {
@@ -286,131 +250,5 @@ impl web::Reloader for ReloadByChannel {
             self.0.send(reply).await.map_err(|_| gone())?;
             outcome.await.map_err(|_| gone())?
         })
-    }
-}
-
-/// A provider entry in force, and the stamps of its secrets as they were taken in.
-struct LiveProvider {
-    config: Arc<ProviderConfig>,
-    stamps: Vec<Option<Stamp>>,
-}
-
-/// What the app keeps of a configuration, and what it hands to the poller.
-fn taken_apart(loaded: Loaded, secrets: &SecretReader) -> (Vec<LiveProvider>, Fleet) {
-    let providers = loaded.config.providers.into_iter().zip(loaded.connections);
-    providers
-        .map(|(config, connection)| {
-            let config = Arc::new(config);
-            let live = LiveProvider { config: config.clone(), stamps: stamps(&config, secrets) };
-            (live, (config, connection))
-        })
-        .unzip()
-}
-
-fn stamps(config: &ProviderConfig, secrets: &SecretReader) -> Vec<Option<Stamp>> {
-    config.secrets().into_iter().map(|(_, source)| secrets.stamp(source)).collect()
-}
-
-/// For the log, whatever its form: the sketch of the place is for whoever asked.
-fn one_line(refused: &str) -> String {
-    refused.lines().filter(|line| !line.starts_with(' ')).collect::<Vec<_>>().join("; ")
-}
-
-/// Keeps the poller on the configuration that is in force.
-struct Keeper {
-    origin: Origin,
-    /// Of the state, as configured.
-    place: Option<PathBuf>,
-    live: Vec<LiveProvider>,
-    poller: Handle,
-    telemetry: Arc<Telemetry>,
-    clock: Arc<dyn Clock>,
-    guard: Arc<web::Guard>,
-    manager: Arc<ServiceManager>,
-}
-
-impl Keeper {
-    /// Reads the configuration again. If it is refused, nothing changes. The service manager is told.
-    async fn reload(&mut self) -> Result<(), String> {
-        self.manager.reloading(crate::clock::monotonic());
-        self.take_new_web_config();
-        let outcome = self.read_again().await;
-        let refused = if outcome.is_err() { "; the configuration was read again and refused" } else { "" };
-        self.manager.ready(&format!("{}{refused}", self.status()));
-        outcome
-    }
-
-    /// What is done, in a sentence.
-    fn status(&self) -> String {
-        let accounts: usize = self.live.iter().map(|provider| provider.config.accounts.len()).sum();
-        format!("polling {accounts} accounts of {} provider entries", self.live.len())
-    }
-
-    async fn read_again(&mut self) -> Result<(), String> {
-        let origin = self.origin.clone();
-        let loaded = tokio::task::spawn_blocking(move || origin.load()).await;
-        let now = self.clock.now().wall;
-        let refused = match loaded {
-            Ok(Ok(loaded)) if loaded.config.state != self.place => {
-                "state.file is not what it was at the start: restart to move the state".to_owned()
-            }
-            Ok(Ok(loaded)) => {
-                let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
-                self.live = live;
-                self.poller.configure(fleet).await;
-                self.telemetry.config_reloaded(true, now);
-                tracing::info!("the configuration was read again and is in force");
-                return Ok(());
-            }
-            Ok(Err(refused)) => refused.to_string(),
-            Err(_) => "reading the configuration panicked; this is a bug".to_owned(),
-        };
-        self.telemetry.config_reloaded(false, now);
-        let why = one_line(&refused);
-        tracing::error!("the configuration was read again and refused, the one before stays in force: {why}");
-        Err(refused)
-    }
-
-    /// Takes in the web configuration if it has changed.
-    fn take_new_web_config(&self) {
-        match self.guard.look() {
-            web::Look::Unchanged => {}
-            web::Look::Taken => {
-                self.telemetry.web_config_read(true);
-                tracing::info!("the web configuration has changed and is in force");
-            }
-            web::Look::Refused(why) => {
-                self.telemetry.web_config_read(false);
-                let why = one_line(&why);
-                tracing::error!(
-                    "the web configuration has changed but cannot be used, the one before stays in force: {why}"
-                );
-            }
-        }
-    }
-
-    /// Takes in secrets whose files have changed. A provider whose new secrets are unusable keeps the old ones.
-    async fn take_new_secrets(&mut self) {
-        let secrets = self.origin.secrets();
-        for provider in &mut self.live {
-            let LiveProvider { config, stamps: known } = provider;
-            let stamps = stamps(config, &secrets);
-            if stamps == *known {
-                continue;
-            }
-            *known = stamps;
-            let name = &config.name;
-            match config.connect(&secrets) {
-                Ok(connection) => {
-                    self.poller.reconnect(name.clone(), connection).await;
-                    tracing::info!(provider = %name, "the secrets of {name} have changed and are in use");
-                }
-                Err(problems) => {
-                    let why = problems.first().map(|problem| format!("{}: {}", problem.path, problem.message));
-                    let why = why.unwrap_or_default();
-                    tracing::error!(provider = %name, "the secrets of {name} have changed but cannot be used, the old ones stay: {why}");
-                }
-            }
-        }
     }
 }

@@ -1,0 +1,47 @@
+//! Where the configuration comes from.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{Loaded, Refused, SecretReader};
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A file, read again at each reload; relative secrets start at its directory.
+    File(PathBuf),
+    /// A text that stays as it is, with its secrets: the demo's.
+    Text {
+        /// What messages call it.
+        name: String,
+        /// The configuration.
+        text: String,
+        /// Its secrets.
+        secrets: SecretReader,
+    },
+}
+
+impl Origin {
+    /// Reads everything; all or nothing.
+    pub fn load(&self) -> Result<Loaded, Refused> {
+        match self {
+            Self::File(path) => crate::config::load(path, &self.secrets()),
+            Self::Text { name, text, secrets } => crate::config::load_text(name, text, secrets),
+        }
+    }
+
+    /// Where relative paths of the configuration start.
+    pub(super) fn directory(&self) -> PathBuf {
+        match self {
+            Self::File(path) => path.parent().unwrap_or(Path::new(".")).to_owned(),
+            Self::Text { .. } => PathBuf::new(),
+        }
+    }
+
+    /// What reads its secrets.
+    pub fn secrets(&self) -> SecretReader {
+        match self {
+            Self::File(_) => SecretReader::system(self.directory()),
+            Self::Text { secrets, .. } => secrets.clone(),
+        }
+    }
+}
