@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::account::Balance;
 use crate::failure::{ErrorReason, Failure};
+use crate::money::Amount;
 
 /// Everything that one poll learnt about an account, all from replies that passed every gate.
 ///
@@ -50,7 +51,7 @@ impl Reading {
             if balance.spendable().is_none() {
                 return schema("the reply does not say what can be spent");
             }
-            if balance.frozen.is_some_and(|frozen| frozen.is_negative()) {
+            if balance.frozen.is_some_and(Amount::is_negative) {
                 return schema("the reply holds back less than nothing");
             }
             let figures = [balance.amount, balance.available, balance.frozen, balance.credit_limit];
@@ -106,6 +107,10 @@ impl Reading {
 /// For tests that are about something else than adapters.
 #[cfg(test)]
 impl Reading {
+    pub(crate) fn postmarked(self, word: &str) -> Self {
+        self.with_postmark(Some(Postmark::Word(word.to_owned())))
+    }
+
     pub(crate) fn pretended(balances: Vec<Balance>, info: Vec<(&'static str, String)>) -> Self {
         Self::of(balances).unwrap().with_info(info)
     }
@@ -115,7 +120,7 @@ impl Reading {
 mod tests {
     use super::*;
     use crate::account::Wallet;
-    use crate::money::{Amount, Currency};
+    use crate::money::Currency;
 
     fn balance(wallet: &'static str, change: impl FnOnce(&mut Balance)) -> Balance {
         let mut balance = Balance::empty(Wallet::new(wallet), Currency::parse("AED").unwrap());

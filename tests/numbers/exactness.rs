@@ -66,9 +66,9 @@ impl Decimal {
         // the gap below a power of two is half as wide
         let gap_below = if mantissa == 1 << 52 { &unit / 2 } else { unit.clone() };
         let near = if over > BigInt::ZERO {
-            over < gap_below || over == gap_below && mantissa % 2 == 0
+            over < gap_below || over == gap_below && mantissa.is_multiple_of(2)
         } else {
-            -&over < unit || -over == unit && mantissa % 2 == 0
+            -&over < unit || -over == unit && mantissa.is_multiple_of(2)
         };
         near && (double < 0.0) == (self.digits < BigInt::ZERO)
     }
@@ -160,7 +160,9 @@ fn a_million_decimals_become_the_nearest_doubles() {
         }
     };
     let workers = [1, 2].map(|seed| thread::spawn(worker(seed)));
-    workers.into_iter().for_each(|worker| worker.join().unwrap());
+    for worker in workers {
+        worker.join().unwrap();
+    }
 }
 
 /// What stands on the board, under the names of its samples.
@@ -198,7 +200,7 @@ type Expected = BTreeMap<(String, String, &'static str), (Decimal, String)>;
 /// what stands on the board.
 #[track_caller]
 fn assert_shown(bench: &Bench, round: u64, expected: &Expected) {
-    let figures = if round % 5 == 0 { figures(&bench.scrape(at(round))) } else { filed(bench, round) };
+    let figures = if round.is_multiple_of(5) { figures(&bench.scrape(at(round))) } else { filed(bench, round) };
     assert_eq!(figures.len(), expected.len());
     for (key, (decimal, from)) in expected {
         assert_exact(&figures[key], decimal, from);
@@ -259,7 +261,8 @@ fn dialog_tells_exactly_what_it_was_told() {
 
 #[test]
 fn smilepayz_tells_exactly_what_it_was_told_in_major_units() {
-    let account = |id| format!("account_no: '{id}', currency: PEN, divisor: {}", 10_u32.pow(id as u32 % 9));
+    let places = |index: usize| u32::try_from(index % 9).unwrap();
+    let account = |id| format!("account_no: '{id}', currency: PEN, divisor: {}", 10_u32.pow(places(id)));
     let accounts: Vec<_> = (0..ACCOUNTS).map(account).collect();
     let bench = Bench::new(SMILEPAYZ, &accounts);
     let mut decimals = Decimals(fastrand::Rng::with_seed(5));
@@ -274,7 +277,7 @@ fn smilepayz_tells_exactly_what_it_was_told_in_major_units() {
                 money(&available)
             );
             bench.file(index, &reply(body), at(round));
-            let scaled = |text: &str| Decimal::of(text).divided_by_ten_to(index as u32 % 9);
+            let scaled = |text: &str| Decimal::of(text).divided_by_ten_to(places(index));
             let held = scaled(&total).minus(&scaled(&available));
             expected.insert(named(index, "main", FROZEN), (held, format!("{total} - {available}")));
             expected.insert(named(index, "main", AMOUNT), (scaled(&total), total));

@@ -1,6 +1,8 @@
 //! A reader of JSON of our own, which keeps what other readers merge or lose: fields that stand twice, the text of
 //! numbers, and strings that are none. RFC 8259.
 
+#![expect(clippy::option_option, reason = "what may be missing can be wrong, too")]
+
 /// A value as it is written.
 #[derive(Debug)]
 pub(crate) enum Json {

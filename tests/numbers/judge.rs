@@ -141,7 +141,8 @@ pub(crate) fn smilepayz(reply: &Response<Bytes>, at: Timestamp, number: &str, cu
     ours(&message)?;
     let (blocks, listed) = match message.once("accountInfos")? {
         Json::List(blocks) => (blocks.iter().collect::<Vec<_>>(), true),
-        block => (vec![block], false),
+        block @ Json::Object(_) => (vec![block], false),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::Deep => return None,
     };
     let alone = !listed || blocks.len() == 1;
     let mut asked = Vec::new();
