@@ -1,9 +1,8 @@
-//! The nouns that every part shares: which account, which pot of money in it, what was read.
+//! The nouns that every part shares: which account, which pot of money in it, what is in that.
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::clock::Now;
 use crate::money::{Amount, Currency};
 
 /// A provider's and an account's name as configured: the labels `provider` and `account`.
@@ -76,24 +75,4 @@ impl Balance {
             None => self.amount,
         }
     }
-}
-
-/// Everything that one poll learnt about an account, all from replies that passed every gate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reading {
-    /// One entry per wallet.
-    pub balances: Vec<Balance>,
-    /// What else the provider says of the account, as label name and value: its type, its status.
-    pub info: Vec<(&'static str, String)>,
-    /// The provider's own name for the account, if it echoes one that must not change.
-    pub identity: Option<String>,
-}
-
-/// A reading and the moment its first request began, from which its age counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// What was read.
-    pub reading: Reading,
-    /// When the poll began.
-    pub taken: Now,
 }

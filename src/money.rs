@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, de};
 
 /// Most digits before the decimal point: below 10^15 a double still resolves a tenth.
 const MOST_INTEGER_DIGITS: usize = 15;
+/// The first integer with more digits than that.
+const INTEGERS: u128 = 10_u128.pow(15);
 /// Most digits after the decimal point.
 const MOST_DECIMALS: usize = 8;
 
@@ -77,6 +79,24 @@ impl Amount {
         Self { digits: self.digits, decimals: self.decimals + places }
     }
 
+    /// Whether it has no more integer digits than a double resolves a tenth of. A sum can have more.
+    pub fn is_resolved(self) -> bool {
+        let unit = 10_u128.checked_pow(u32::from(self.decimals));
+        unit.is_some_and(|unit| self.digits.unsigned_abs() / unit < INTEGERS)
+    }
+
+    /// Without its sign.
+    #[must_use]
+    pub const fn magnitude(self) -> Self {
+        Self { digits: self.digits.abs(), decimals: self.decimals }
+    }
+
+    /// `self × other`, exactly; `None` past 38 digits.
+    pub fn checked_mul(self, other: Self) -> Option<Self> {
+        let decimals = self.decimals.checked_add(other.decimals)?;
+        Some(Self { digits: self.digits.checked_mul(other.digits)?, decimals })
+    }
+
     /// True below zero.
     pub const fn is_negative(self) -> bool {
         self.digits < 0
@@ -101,6 +121,12 @@ impl Amount {
     fn at_decimals(self, decimals: u8) -> Option<i128> {
         let missing = u32::from(decimals.checked_sub(self.decimals)?);
         self.digits.checked_mul(10_i128.checked_pow(missing)?)
+    }
+}
+
+impl From<u32> for Amount {
+    fn from(integer: u32) -> Self {
+        Self { digits: integer.into(), decimals: 0 }
     }
 }
 

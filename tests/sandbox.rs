@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use balance_exporter::account::{Balance, Reading};
+use balance_exporter::account::Balance;
 use balance_exporter::clock::{BootTime, Clock, Now};
 use balance_exporter::document::Node;
 use balance_exporter::providers::{
-    Connection, Environment, Exchange, Login, LoginExchange, LoginStep, Provider, Renewal, Session, Site, Step, find,
+    Connection, Environment, Exchange, Login, LoginExchange, LoginStep, Provider, Reading, Renewal, Session, Site,
+    Step, find,
 };
 use balance_exporter::sandbox::{Grant, Limits, Sandbox, Settings, Window};
 use balance_exporter::secret::{Secret, Secrets, Source};
@@ -24,7 +25,8 @@ use tokio::net::TcpListener;
 
 /// Keys that every provider entry and every account entry can have; the rest is the API's.
 const PROVIDER_KEYS: [&str; 6] = ["name", "api", "environment", "base_url", "rate_limit", "accounts"];
-const ACCOUNT_KEYS: [&str; 6] = ["name", "interval", "timeout", "stale_after", "thresholds", "labels"];
+const ACCOUNT_KEYS: [&str; 7] =
+    ["name", "interval", "timeout", "stale_after", "hold_jump_over", "thresholds", "labels"];
 
 #[derive(Debug)]
 struct Noon;
@@ -114,7 +116,7 @@ impl Bench {
     async fn poll(&self, provider: &dyn Provider, session: Option<&Session>) -> Result<Reading, Option<Renewal>> {
         let mut replies = Vec::new();
         loop {
-            let exchange = Exchange { at: Noon.now().wall, session, pinned: None, replies: &replies };
+            let exchange = Exchange { at: Noon.now().wall, session, pinned: None, previous: None, replies: &replies };
             match provider.step(&exchange) {
                 Ok(Step::Send(request)) => replies.push(self.send(request).await.unwrap()),
                 Ok(Step::Done(reading)) => return Ok(reading),
@@ -159,7 +161,7 @@ async fn every_configured_account_is_read_to_the_last_digit() {
         let state = bench.control("GET", "", "").await;
         let told = state["accounts"].as_array().unwrap().iter().find(|told| told["account"] == *name).unwrap();
         assert_eq!(told["provider"], *provider);
-        let read: Vec<_> = reading.balances.iter().map(written).collect();
+        let read: Vec<_> = reading.balances().iter().map(written).collect();
         assert_eq!(told["last_reported"], json!(read), "{provider}/{name}");
     }
     let state = bench.control("GET", "", "").await;

@@ -7,8 +7,9 @@ use clap::{Args, ValueEnum};
 
 use super::masked::Mask;
 use super::{ConfigArgs, Exit, complain, print};
-use crate::account::{Balance, Snapshot};
+use crate::account::Balance;
 use crate::app::Origin;
+use crate::board::Snapshot;
 use crate::board::{Board, ProviderStatus};
 use crate::clock::SystemClock;
 use crate::config::{AccountConfig, Loaded, ProviderConfig};
@@ -130,8 +131,8 @@ fn table(account: &AccountConfig, outcome: &Result<Snapshot, Failure>) -> String
             );
         }
     };
-    let mut out = format!("{}: read at {:.0}\n", account.id, snapshot.taken.wall);
-    for balance in &snapshot.reading.balances {
+    let mut out = format!("{}: read at {:.0}\n", account.id, snapshot.taken().wall);
+    for balance in snapshot.reading().balances() {
         for (figure, amount) in figures(balance) {
             if let Some(amount) = amount {
                 // writing to a String cannot fail
@@ -139,7 +140,7 @@ fn table(account: &AccountConfig, outcome: &Result<Snapshot, Failure>) -> String
             }
         }
     }
-    for (name, value) in &snapshot.reading.info {
+    for (name, value) in snapshot.reading().info() {
         let _ = writeln!(out, "  {name:<12} {value}");
     }
     out
@@ -149,7 +150,7 @@ fn json(account: &AccountConfig, outcome: &Result<Snapshot, Failure>) -> String 
     let mut answer = serde_json::json!({ "provider": &*account.id.provider, "account": &*account.id.account });
     match outcome {
         Ok(snapshot) => {
-            let balances = snapshot.reading.balances.iter().map(|balance| {
+            let balances = snapshot.reading().balances().iter().map(|balance| {
                 let mut shown = serde_json::json!({
                     "wallet": balance.wallet.as_str(),
                     "currency": balance.currency.as_str(),
@@ -161,10 +162,10 @@ fn json(account: &AccountConfig, outcome: &Result<Snapshot, Failure>) -> String 
                 }
                 shown
             });
-            answer["read_at"] = snapshot.taken.wall.to_string().into();
+            answer["read_at"] = snapshot.taken().wall.to_string().into();
             answer["balances"] = balances.collect();
             answer["info"] =
-                snapshot.reading.info.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+                snapshot.reading().info().iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         }
         Err(failure) => {
             answer["reason"] = failure.reason.as_str().into();

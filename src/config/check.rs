@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::number::Number;
 use super::raw::{self, Levels, MOST_LABELS, Name, Pace, Thresholds};
 use super::{AccountConfig, Asks, Config, ProviderConfig, Severity, Threshold, pace, quota, site};
 use crate::account::{AccountId, Wallet};
@@ -103,6 +104,7 @@ impl Check {
                 interval: pace.interval(),
                 timeout: pace.timeout(),
                 stale_after: pace.stale_after(),
+                hold_jump_over: pace.hold_jump_over(),
                 wallets,
                 thresholds,
                 labels: common.labels.into_iter().map(|(name, value)| (name.0, value.0)).collect(),
@@ -165,7 +167,7 @@ impl Check {
                 check.problems.push(Problem::of(path.key("critical"), "expected at most what `warning` is"));
             }
             for (severity, amount) in [(Severity::Warning, levels.warning), (Severity::Critical, levels.critical)] {
-                let threshold = |amount: raw::Number| Threshold {
+                let threshold = |amount: Number| Threshold {
                     wallet: *wallet,
                     currency: currency.clone(),
                     severity,

@@ -17,6 +17,7 @@ use crate::secret::Secrets;
 
 mod check;
 mod load;
+mod number;
 mod pace;
 mod quota;
 mod raw;
@@ -82,6 +83,9 @@ pub struct AccountConfig {
     pub timeout: Duration,
     /// The age at which a reading is withdrawn; at least `interval + timeout`.
     pub stale_after: Duration,
+    /// How many times more or less what can be spent may be from one reading to the next; a reading beyond that is
+    /// held until another confirms it.
+    pub hold_jump_over: Option<Amount>,
     /// Every wallet that a reading has; plain thresholds are about the first.
     pub wallets: Vec<(Wallet, Currency)>,
     /// The levels at which people want to hear, by wallet and severity.

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use humantime::format_duration;
 
+use super::number::Factor;
 use super::raw::Pace;
 use super::span::Span;
 use crate::document::{Path, Problem};
+use crate::money::Amount;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -31,6 +33,7 @@ impl Pace {
             interval: self.interval.or(defaults.interval),
             timeout: self.timeout.or(defaults.timeout),
             stale_after: self.stale_after.or(defaults.stale_after),
+            hold_jump_over: self.hold_jump_over.or(defaults.hold_jump_over),
         }
     }
 
@@ -44,6 +47,10 @@ impl Pace {
 
     pub(super) fn stale_after(self) -> Duration {
         self.stale_after.map_or(STALE_AFTER, Span::get)
+    }
+
+    pub(super) fn hold_jump_over(self) -> Option<Amount> {
+        self.hold_jump_over.map(Factor::get)
     }
 }
 
@@ -59,12 +66,17 @@ pub(super) fn problems(written: Pace, whole: Pace, path: &Path) -> Vec<Problem> 
             problems.push(Problem::of(path.key(key), wanted));
         }
     }
-    let fitting = whole.interval().saturating_add(whole.timeout());
+    // a reading that is held must be confirmed before the one that is shown goes
+    let polls = if whole.hold_jump_over.is_some() { 2 } else { 1 };
+    let fitting = whole.interval().saturating_mul(polls).saturating_add(whole.timeout());
     let blamed = [("stale_after", written.stale_after), ("interval", written.interval), ("timeout", written.timeout)];
-    let blamed = blamed.into_iter().find(|(_, span)| span.is_some());
-    if let (true, Some((key, _))) = (problems.is_empty() && whole.stale_after() < fitting, blamed) {
+    let blamed = blamed.into_iter().find(|(_, span)| span.is_some()).map(|(key, _)| key);
+    let blamed = blamed.or(written.hold_jump_over.map(|_| "hold_jump_over"));
+    if let (true, Some(key)) = (problems.is_empty() && whole.stale_after() < fitting, blamed) {
+        let sum =
+            if polls == 1 { "interval + timeout are" } else { "with hold_jump_over 2 × interval + timeout are 2 ×" };
         let message = format!(
-            "stale_after is {}, but interval + timeout are {} + {}: stale_after must be at least {}",
+            "stale_after is {}, but {sum} {} + {}: stale_after must be at least {}",
             format_duration(whole.stale_after()),
             format_duration(whole.interval()),
             format_duration(whole.timeout()),

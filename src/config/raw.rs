@@ -7,8 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::number::{Factor, Number};
 use super::span::Span;
-use crate::money::Amount;
 use crate::providers::Environment;
 
 /// The configuration of balance-exporter.
@@ -24,7 +24,7 @@ pub(super) struct File {
     _providers: Vec<IgnoredAny>, // the entries are read one by one
 }
 
-/// How often, and how long.
+/// How often, how long, and how far at once.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Pace {
@@ -37,6 +37,10 @@ pub(super) struct Pace {
     /// The age at which a balance is withdrawn: at least interval + timeout, at most 7d; 5m if not given.
     #[serde(default)]
     pub(super) stale_after: Option<Span>,
+    /// How many times more or less what can be spent may be from one reading to the next; a reading beyond that is
+    /// shown only when the next one confirms it. Nothing is held if not given.
+    #[serde(default)]
+    pub(super) hold_jump_over: Option<Factor>,
 }
 
 /// One set of credentials at one host, and the accounts that share its limit.
@@ -81,6 +85,10 @@ pub(super) struct Account {
     /// The age at which the balance is withdrawn: at least interval + timeout, at most 7d.
     #[serde(default)]
     pub(super) stale_after: Option<Span>,
+    /// How many times more or less what can be spent may be from one reading to the next; a reading beyond that is
+    /// shown only when the next one confirms it.
+    #[serde(default)]
+    pub(super) hold_jump_over: Option<Factor>,
     /// The levels of what can be spent at which people want to hear, in major units.
     #[serde(default)]
     pub(super) thresholds: Option<Thresholds>,
@@ -90,14 +98,16 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// How often, and how long, as far as the entry says.
+    /// How often, how long, and how far at once, as far as the entry says.
     pub(super) const fn pace(&self) -> Pace {
-        Pace { interval: self.interval, timeout: self.timeout, stale_after: self.stale_after }
+        let Self { interval, timeout, stale_after, hold_jump_over, .. } = *self;
+        Pace { interval, timeout, stale_after, hold_jump_over }
     }
 }
 
 /// The keys of [`Account`].
-pub(super) const ACCOUNT_KEYS: &[&str] = &["name", "interval", "timeout", "stale_after", "thresholds", "labels"];
+pub(super) const ACCOUNT_KEYS: &[&str] =
+    &["name", "interval", "timeout", "stale_after", "hold_jump_over", "thresholds", "labels"];
 
 /// A name of a provider or an account. In lower case only: it is a label value, a part of addresses and of
 /// file names, and two names that differ in nothing but case would be taken for each other.
@@ -259,70 +269,6 @@ impl<'de> Deserialize<'de> for RateLimit {
         }
 
         deserializer.deserialize_any(OneOrMore)
-    }
-}
-
-/// A number of the configuration, exact.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Number(pub(super) Amount);
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Exact;
-
-        fn exactly<E: Error>(text: &str) -> Result<Number, E> {
-            Amount::parse(text)
-                .map(Number)
-                .map_err(|refused| E::custom(format_args!("expected an amount: this is {refused}")))
-        }
-
-        impl Visitor<'_> for Exact {
-            type Value = Number;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an amount such as 50000 or \"0.25\"")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Number, E> {
-                exactly(text)
-            }
-
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Number, E> {
-                exactly(&number.to_string())
-            }
-
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Number, E> {
-                exactly(&number.to_string())
-            }
-
-            // up to 15 digits the shortest text that gives the same double is the text that was written
-            fn visit_f64<E: Error>(self, number: f64) -> Result<Number, E> {
-                let text = number.to_string();
-                let digits = text.trim_start_matches(['-', '0', '.']).bytes().filter(u8::is_ascii_digit).count();
-                if digits > 15 {
-                    return Err(E::custom("expected an amount that a YAML number holds exactly: put it in quotes"));
-                }
-                exactly(&text)
-            }
-        }
-
-        deserializer.deserialize_any(Exact)
-    }
-}
-
-impl JsonSchema for Number {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Number".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "An amount in major units.",
-            "oneOf": [
-                { "type": "number" },
-                { "type": "string", "pattern": "^-?(0|[1-9][0-9]{0,14})(\\.[0-9]{1,8})?$" },
-            ],
-        })
     }
 }
 

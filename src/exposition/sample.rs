@@ -6,13 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Telemetry;
-use crate::account::{AccountId, Balance, Reading, Snapshot, Wallet};
-use crate::board::{Board, ProviderStatus};
+use crate::account::{AccountId, Balance, Wallet};
+use crate::board::{Board, ProviderStatus, Snapshot};
 use crate::clock::{BootTime, Now};
 use crate::config::{AccountConfig, Asks, Severity, Threshold};
 use crate::failure::{ErrorReason, Failure};
 use crate::money::{Amount, Currency};
-use crate::providers::Environment;
+use crate::providers::{Environment, Reading};
 use crate::rate_limit::{Quota, RateLimiter, Window};
 
 /// The accounts of [`board`], as provider and account.
@@ -61,6 +61,7 @@ pub(crate) fn labelled(provider: &str, account: &str, team: &str) -> Arc<Account
                 amount: amount("0.50"),
             },
         ],
+        hold_jump_over: None,
         labels: vec![("team".to_owned(), team.to_owned())],
         asks: Asks::default(),
     })
@@ -74,9 +75,14 @@ pub(crate) fn provider(name: &str) -> ProviderStatus {
 
 /// A reading of one wallet in AED, taken at `taken`.
 pub(crate) fn snapshot(available: &str, taken: Now) -> Snapshot {
+    told(taken, &[], |balance| balance.available = Some(amount(available)))
+}
+
+fn told(taken: Now, info: &[(&'static str, &str)], figures: impl FnOnce(&mut Balance)) -> Snapshot {
     let mut balance = Balance::empty(Wallet::MAIN, currency("AED"));
-    balance.available = Some(amount(available));
-    Snapshot { reading: Reading { balances: vec![balance], info: Vec::new(), identity: None }, taken }
+    figures(&mut balance);
+    let info = info.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    Snapshot::of(&config("p", "a"), Reading::pretended(vec![balance], info), taken).unwrap()
 }
 
 /// At 100 s: `settlement` is fresh with every figure, `old` fails and is stale from 301 s on, `young` and `fleet`
@@ -89,11 +95,12 @@ pub(crate) fn board() -> Board {
     let refusal = Failure::new(ErrorReason::Auth, "the provider refused the signature: \"<b>no\"");
     board.file(&configs[1], Err(refusal), at(100));
     board.file(&configs[2], Ok(snapshot("100.10", at(40))), at(41));
-    let mut full = snapshot("99.05", at(98));
-    full.reading.balances[0].amount = Some(amount("120.00"));
-    full.reading.balances[0].frozen = Some(amount("20.95"));
-    full.reading.balances[0].credit_limit = Some(amount("-0"));
-    full.reading.info = vec![("type", "PREPAID".to_owned()), ("team", "theirs".to_owned())];
+    let full = told(at(98), &[("type", "PREPAID"), ("team", "theirs")], |balance| {
+        balance.available = Some(amount("99.05"));
+        balance.amount = Some(amount("120.00"));
+        balance.frozen = Some(amount("20.95"));
+        balance.credit_limit = Some(amount("-0"));
+    });
     board.file(&configs[2], Ok(full), at(99));
     board.set_next_poll(&configs[2].id, at(129).wall);
     board.update_provider("payby-uae", |status| {

@@ -44,7 +44,7 @@ pub(super) fn credit_limit(status: &AccountStatus, now: &Now, series: &mut Serie
 /// A figure of each wallet, where the provider sent it, and only while it can be vouched for.
 fn figures(status: &AccountStatus, now: &Now, series: &mut Series<'_>, figure: fn(&Balance) -> Option<Amount>) {
     let Some(snapshot) = status.fresh(now) else { return };
-    for balance in &snapshot.reading.balances {
+    for balance in snapshot.reading().balances() {
         if let Some(amount) = figure(balance) {
             let labels = [("wallet", balance.wallet.as_str()), ("currency", balance.currency.as_str())];
             series.put(&labels, amount);
@@ -115,10 +115,18 @@ pub(super) fn failures(status: &AccountStatus, _: &Now, series: &mut Series<'_>)
     }
 }
 
+pub(super) fn readings_held(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+    series.put(&[], status.readings_held);
+}
+
+pub(super) fn repeated_replies(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+    series.put(&[], status.repeated_replies);
+}
+
 /// What the provider says of the account comes and goes with its numbers; the series itself stays.
 pub(super) fn info(status: &AccountStatus, now: &Now, series: &mut Series<'_>) {
     let mut labels = vec![("api", status.config.api), ("environment", status.config.environment.as_str())];
-    for (label, text) in status.fresh(now).map_or(&[][..], |snapshot| &snapshot.reading.info) {
+    for (label, text) in status.fresh(now).map_or(&[][..], |snapshot| snapshot.reading().info()) {
         // a label twice would cost the whole scrape; the account's own one is older
         if !status.config.labels.iter().any(|(own, _)| own == label) && !labels.iter().any(|(known, _)| known == label)
         {

@@ -21,8 +21,8 @@ use gate::{Gate, sleep_until};
 pub use trace::{Trace, Traced};
 use walk::{Link, Walk};
 
-use crate::account::{AccountId, Snapshot};
-use crate::board::{AccountStatus, Board};
+use crate::account::AccountId;
+use crate::board::{AccountStatus, Board, Filing, Snapshot};
 use crate::clock::{BootTime, Clock, Now};
 use crate::config::{AccountConfig, ProviderConfig};
 use crate::exposition::Telemetry;
@@ -272,11 +272,14 @@ impl Poller {
         let now = self.edge.clock.now();
         let before = self.edge.board.account(&config.id);
         self.schedule.finished(turn, outcome.as_ref().map(|_| ()), now.boot, self.random.f64());
-        if self.edge.board.file(&config, outcome.clone(), now) {
-            log_change(&config, before.as_deref(), &outcome);
-        } else {
+        let filing = self.edge.board.file(&config, outcome.clone(), now);
+        match filing {
+            Filing::Filed | Filing::Held => {
+                log_change(&config, before.as_deref(), &outcome);
+                log_held(&config, before.as_deref(), filing, outcome.is_ok());
+            }
             // if the account is still there, it has asked for something else since
-            self.schedule.expedite(&config.id, now.boot);
+            Filing::Dropped => self.schedule.expedite(&config.id, now.boot),
         }
         self.show_next(&config.id, self.schedule.due(&config.id), now);
     }
@@ -304,6 +307,25 @@ async fn wait_until(clock: &dyn Clock, next: Option<BootTime>) {
     match next {
         Some(time) => sleep_until(clock, time).await,
         None => std::future::pending().await,
+    }
+}
+
+/// One line when a reading is held, and one when another is shown again; not one per poll.
+fn log_held(config: &AccountConfig, before: Option<&AccountStatus>, filing: Filing, read: bool) {
+    let id = &config.id;
+    let was_held = before.is_some_and(|status| status.held.is_some());
+    match filing {
+        Filing::Held if !was_held => tracing::warn!(
+            provider = %id.provider,
+            account = %id.account,
+            "{id} has changed by more than `hold_jump_over`: the reading is held until the next one confirms it"
+        ),
+        Filing::Filed if was_held && read => tracing::info!(
+            provider = %id.provider,
+            account = %id.account,
+            "{id} is shown again: a reading agrees with the one that was held, or with the one before it"
+        ),
+        Filing::Held | Filing::Filed | Filing::Dropped => {}
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use super::Edge;
 use super::gate::Gate;
 use super::trace::Trace;
-use crate::account::Snapshot;
+use crate::board::Snapshot;
 use crate::config::AccountConfig;
 use crate::failure::{ErrorReason, Failure};
 use crate::providers::{Exchange, Login, LoginExchange, LoginStep, Provider, Renewal, Step};
@@ -56,7 +56,9 @@ impl Walk<'_> {
     }
 
     async fn steps(&self) -> Result<Snapshot, Failure> {
-        let identity = self.edge.board.account(&self.config.id).and_then(|status| status.identity.clone());
+        let known = self.edge.board.account(&self.config.id);
+        let identity = known.as_ref().and_then(|status| status.identity.clone());
+        let postmark = known.and_then(|status| status.postmark.clone());
         let mut left = self.config.timeout;
         let mut renewed: Vec<Renewal> = Vec::new();
         let mut requests = 0;
@@ -66,14 +68,15 @@ impl Walk<'_> {
             let mut taken = None;
             let step = |at, replies: &[_]| {
                 let session = session.as_ref().map(|held| &*held.session);
-                self.provider.step(&Exchange { at, session, pinned: identity.as_deref(), replies })
+                let (pinned, previous) = (identity.as_deref(), postmark.as_deref());
+                self.provider.step(&Exchange { at, session, pinned, previous, replies })
             };
             loop {
                 let now = self.edge.clock.now();
                 if let Some(taken) = taken {
                     match self.heard(step(now.wall, &replies))? {
                         Step::Send(_) => {}
-                        Step::Done(reading) => return Ok(Snapshot { reading, taken }),
+                        Step::Done(reading) => return Snapshot::of(self.config, reading, taken),
                         Step::SessionOver { renewal, failure } => {
                             let Some(held) = session.as_ref().filter(|_| !renewed.contains(&renewal)) else {
                                 return Err(failure);

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::wire::Object;
-use super::{Adapter, Exchange, Facts, Provider, Site, Step, wire};
-use crate::account::{Balance, Reading, Wallet};
+use super::{Adapter, Exchange, Facts, Provider, Reading, Site, Step, wire};
+use crate::account::{Balance, Wallet};
 use crate::document::Problem;
 use crate::failure::{ErrorReason, Failure};
 use crate::money::Currency;
@@ -244,7 +244,7 @@ impl Service {
             let available = Some(wire::number(field, &figure)?);
             Ok(Balance { available, ..Balance::empty(*wallet, currency.clone()) })
         });
-        Ok(Reading { balances: balances.collect::<Result<_, Failure>>()?, info: Vec::new(), identity: None })
+        Reading::of(balances.collect::<Result<_, Failure>>()?)
     }
 }
 

@@ -16,8 +16,8 @@ use serde_json::value::RawValue;
 use super::msisdn::{Number, Subscriber, bare, is_path_segment};
 use super::oauth::{self, OAuth};
 use super::wire::Object;
-use super::{Adapter, Exchange, Facts, Login, Provider, Renewal, Site, Step, token, wire, wso2};
-use crate::account::{Balance, Reading, Wallet};
+use super::{Adapter, Exchange, Facts, Login, Provider, Reading, Renewal, Site, Step, token, wire, wso2};
+use crate::account::{Balance, Wallet};
 use crate::document::Problem;
 use crate::failure::{ErrorReason, Failure};
 use crate::money::Currency;
@@ -255,7 +255,7 @@ impl Line {
         };
         let labels = [("type", info.kind), ("status", info.status)];
         let info = labels.into_iter().filter_map(|(name, value)| Some((name, label(&value?)?))).collect();
-        Ok(Reading { balances: vec![balance], info, identity: None })
+        Ok(Reading::of(vec![balance])?.with_info(info))
     }
 }
 

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Adapter, Exchange, Facts, Provider, Site, Step, wire};
-use crate::account::{Balance, Reading, Wallet};
+use super::{Adapter, Exchange, Facts, Provider, Reading, Site, Step, wire};
+use crate::account::{Balance, Wallet};
 use crate::document::Problem;
 use crate::failure::Failure;
 use crate::money::Currency;
@@ -130,6 +130,6 @@ impl Ledger {
         wire::same_currency(&self.currency, &body.currency)?;
         let available = Some(wire::amount("available", &body.available)?);
         let balance = Balance { available, ..Balance::empty(Wallet::MAIN, self.currency.clone()) };
-        Ok(Reading { balances: vec![balance], info: Vec::new(), identity: None })
+        Reading::of(vec![balance])
     }
 }

@@ -18,11 +18,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 use jiff::Timestamp;
 
-use super::golden_case::{Case, Outcome, PROVIDERS, connect};
+use super::golden_case::{Case, Outcome, PROVIDERS, connect, postmark};
 use super::{
-    ALL, Api, Connection, Exchange, Login, LoginExchange, LoginStep, Registered, Renewal, Session, Step, recorded,
+    ALL, Api, Connection, Exchange, Login, LoginExchange, LoginStep, Reading, Registered, Renewal, Session, Step,
+    recorded,
 };
-use crate::account::Reading;
 use crate::failure::Failure;
 use crate::secret::Secret;
 
@@ -222,6 +222,7 @@ impl Tape<'_> {
         sessions: &mut Vec<Session>,
     ) -> Result<Result<Reading, Failure>, String> {
         let at: Timestamp = case.at.parse().map_err(|_| "`at` is not a timestamp")?;
+        let previous = case.previous.as_deref().map(postmark);
         let provider = &connection.accounts[0];
         if case.renew {
             sessions.push(Session {
@@ -239,7 +240,8 @@ impl Tape<'_> {
         loop {
             let session = sessions.last().cloned();
             let end = self.play(|replies| {
-                let exchange = Exchange { at, session: session.as_ref(), pinned: case.pinned.as_deref(), replies };
+                let (session, pinned) = (session.as_ref(), case.pinned.as_deref());
+                let exchange = Exchange { at, session, pinned, previous: previous.as_ref(), replies };
                 provider.step(&exchange).into()
             })?;
             let (renewal, failure) = match end {
@@ -278,7 +280,7 @@ fn replay(api: &dyn Api, folder: &Folder) -> Result<(), String> {
     let ended = tape.poll(&connection, &case, &mut sessions)?;
     let (outcome, shown) = match &ended {
         Ok(reading) => {
-            let read: Vec<_> = reading.balances.iter().map(|b| (b.wallet, b.currency.clone())).collect();
+            let read: Vec<_> = reading.balances().iter().map(|b| (b.wallet, b.currency.clone())).collect();
             if read != wallets {
                 return Err(format!("announced wallets {wallets:?}, read {read:?}"));
             }

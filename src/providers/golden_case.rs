@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
-use super::{Adapter, Api, Connection, Environment, Registered, Site};
-use crate::account::{Balance, Reading, Wallet};
+use super::{Adapter, Api, Connection, Environment, Postmark, Reading, Registered, Site};
+use crate::account::{Balance, Wallet};
 use crate::document::Node;
 use crate::failure::Failure;
 use crate::money::{Amount, Currency};
@@ -37,6 +37,8 @@ pub(super) struct Case {
     pub(super) account: Value,
     /// The identity of earlier readings.
     pub(super) pinned: Option<String>,
+    /// What told the last good reply from others.
+    pub(super) previous: Option<String>,
     /// Start with a session that a reply will declare over, instead of with a login.
     #[serde(default)]
     pub(super) renew: bool,
@@ -63,6 +65,12 @@ struct Read {
     #[serde(default)]
     info: BTreeMap<String, String>,
     identity: Option<String>,
+    postmark: Option<String>,
+}
+
+/// A postmark as a case writes it: a time if it can be one.
+pub(super) fn postmark(text: &str) -> Postmark {
+    text.parse().map_or_else(|_| Postmark::Word(text.to_owned()), Postmark::Time)
 }
 
 /// The figures are texts, so that `0.10` and `0.1` differ.
@@ -80,9 +88,13 @@ struct Row {
 impl From<&Reading> for Outcome {
     fn from(reading: &Reading) -> Self {
         let read = Read {
-            balances: reading.balances.iter().map(Row::from).collect(),
-            info: reading.info.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
-            identity: reading.identity.clone(),
+            balances: reading.balances().iter().map(Row::from).collect(),
+            info: reading.info().iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            identity: reading.identity().map(str::to_owned),
+            postmark: reading.postmark().map(|postmark| match postmark {
+                Postmark::Time(time) => time.to_string(),
+                Postmark::Word(word) => word.clone(),
+            }),
         };
         Self { reading: Some(read), ..Self::default() }
     }

@@ -20,7 +20,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use crate::account::{Reading, Wallet};
+use crate::account::Wallet;
 use crate::document::{Node, Problem};
 use crate::failure::Failure;
 use crate::money::Currency;
@@ -38,6 +38,7 @@ mod golden_case;
 mod msisdn;
 mod oauth;
 mod payby;
+mod reading;
 pub mod recorded;
 mod rsa_key;
 mod signature;
@@ -46,6 +47,7 @@ mod token;
 mod wire;
 mod wso2;
 
+pub use reading::{Postmark, Reading};
 pub use signature::described;
 pub(crate) use wire::reply_date;
 
@@ -127,6 +129,8 @@ pub struct Exchange<'a> {
     pub session: Option<&'a Session>,
     /// The identity that earlier readings of this account carried, if any.
     pub pinned: Option<&'a str>,
+    /// What told the reply of the last good poll of this account from others, if the provider offers that.
+    pub previous: Option<&'a Postmark>,
     /// The replies so far, in order, each complete.
     pub replies: &'a [Response<Bytes>],
 }

@@ -16,8 +16,8 @@ use serde_json::value::RawValue;
 
 use super::signature::{BalanceInquiry, SigningKey, VerifyingKey};
 use super::wire::{self, Object};
-use super::{Adapter, Exchange, Facts, Provider, Site, Step};
-use crate::account::{Balance, Reading, Wallet};
+use super::{Adapter, Exchange, Facts, Postmark, Provider, Reading, Site, Step};
+use crate::account::{Balance, Wallet};
 use crate::document::Problem;
 use crate::failure::{ErrorReason, Failure, quoted};
 use crate::money::{Amount, Currency};
@@ -98,11 +98,19 @@ impl Adapter for PayBy {
     fn connect(settings: &Settings, site: &Site, secrets: &Secrets) -> Result<Self, Problem> {
         let partner_id = HeaderValue::from_str(&settings.partner_id)
             .map_err(|_| Problem::at("partner_id", "expected a text that fits a header"))?;
+        let private_key = SigningKey::configured(secrets, "private_key")?;
+        let platform_public_key = VerifyingKey::configured(secrets, "platform_public_key")?;
+        if platform_public_key.belongs_to(&private_key) {
+            return Err(Problem::at(
+                "platform_public_key",
+                "this is the public half of `private_key`: expected PayBy's own public key from its portal",
+            ));
+        }
         Ok(Self(Arc::new(Merchant {
             endpoint: wire::endpoint(&site.base_url, "/sgs/api/member/getBalance"),
             partner_id,
-            private_key: SigningKey::configured(secrets, "private_key")?,
-            platform_public_key: VerifyingKey::configured(secrets, "platform_public_key")?,
+            private_key,
+            platform_public_key,
         })))
     }
 
@@ -172,7 +180,8 @@ impl Member {
         }
         wire::success(reply, exchange.at)?;
         let body = envelope.body.ok_or_else(|| schema("the reply says success, but has no body"))?;
-        self.balance(wire::part::<Object<Body>>("body", &body)?.0, exchange.pinned)
+        let reading = self.balance(wire::part::<Object<Body>>("body", &body)?.0, exchange.pinned)?;
+        Ok(reading.with_postmark(head.postmark()))
     }
 
     /// Whether the reply is signed. A signature that is there must be right, whatever the reply says.
@@ -217,16 +226,13 @@ impl Member {
         if balance.is_some() && total.is_some() && balance != total {
             return Err(schema("the fields balance and totalBalance contradict each other"));
         }
-        Ok(Reading {
-            balances: vec![Balance {
-                amount: balance.or(total),
-                available: Some(figure("availableBalance", &row.available_balance)?),
-                frozen: optional("frozenBalance", &row.frozen_balance)?,
-                ..Balance::empty(Wallet::MAIN, self.currency.clone())
-            }],
-            info: Vec::new(),
-            identity: Some(body.member_id),
-        })
+        let balance = Balance {
+            amount: balance.or(total),
+            available: Some(figure("availableBalance", &row.available_balance)?),
+            frozen: optional("frozenBalance", &row.frozen_balance)?,
+            ..Balance::empty(Wallet::MAIN, self.currency.clone())
+        };
+        Ok(Reading::of(vec![balance])?.with_identity(body.member_id))
     }
 }
 
@@ -243,6 +249,8 @@ struct Head {
     code: String,
     msg: Option<String>,
     success: Option<bool>,
+    /// Of the request that this answers: the signature covers no time, so only this tells two replies apart.
+    trace_code: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -276,6 +284,12 @@ impl Head {
             return Ok(applied);
         }
         Err(schema("the fields applyStatus, code and success contradict each other"))
+    }
+
+    /// The trace code as it is written, whatever its type: it is compared, and decides about no number.
+    fn postmark(&self) -> Option<Postmark> {
+        let word = self.trace_code.as_ref()?.get().trim_matches('"');
+        (!word.is_empty()).then(|| Postmark::Word(word.to_owned()))
     }
 
     /// What the code of an error means.

@@ -140,6 +140,11 @@ impl VerifyingKey {
         BASE64_STANDARD.decode(signature).is_ok_and(|signature| self.key.verify_sig(message, &signature).is_ok())
     }
 
+    /// Whether it is the public half of this very key.
+    pub(super) fn belongs_to(&self, key: &SigningKey) -> bool {
+        self.public.as_ref() == key.0.public_key().as_ref()
+    }
+
     /// The fingerprint, to compare with the one that the provider publishes.
     pub(super) fn fingerprint(&self) -> Option<String> {
         fingerprint(&self.public)

@@ -17,8 +17,8 @@ use serde_json::value::RawValue;
 use super::account_infos::Block;
 use super::signature::{BalanceInquiry, SigningKey, smilepayz_time};
 use super::wire;
-use super::{Adapter, Environment, Exchange, Facts, Provider, Site, Step};
-use crate::account::{Reading, Wallet};
+use super::{Adapter, Environment, Exchange, Facts, Postmark, Provider, Reading, Site, Step};
+use crate::account::Wallet;
 use crate::document::Problem;
 use crate::failure::{ErrorReason, Failure, quoted_without};
 use crate::money::Currency;
@@ -203,7 +203,7 @@ impl Provider for Pot {
     fn step(&self, exchange: &Exchange<'_>) -> Result<Step, Failure> {
         match exchange.replies {
             [] => self.request(exchange.at).map(Step::Send),
-            [reply, ..] => self.read(reply, exchange.at).map(Step::Done),
+            [reply, ..] => self.read(reply, exchange).map(Step::Done),
         }
     }
 
@@ -226,7 +226,8 @@ impl Pot {
         )
     }
 
-    fn read(&self, reply: &Response<Bytes>, at: Timestamp) -> Result<Reading, Failure> {
+    fn read(&self, reply: &Response<Bytes>, exchange: &Exchange<'_>) -> Result<Reading, Failure> {
+        let at = exchange.at;
         wire::success(reply, at)?;
         let answer: Answer = wire::object(reply.body())?;
         if answer.code != "00" {
@@ -239,7 +240,7 @@ impl Pot {
             let detail = format!("the provider refused the inquiry with code {code}: {message}");
             return Err(Failure::new(reason, detail).retry_after(wire::retry_after(reply.headers(), at)));
         }
-        current(reply, at)?;
+        let made = current(reply, at, exchange.previous)?;
         let infos = answer
             .account_infos
             .ok_or_else(|| Failure::new(ErrorReason::Schema, "the reply says success, but has no accountInfos"))?;
@@ -248,18 +249,30 @@ impl Pot {
             wire::same_identity("accountNo", Some(&self.account_no), echoed.as_deref())?;
         }
         let balance = block.balance(self.wallet, &self.currency, self.places)?;
-        Ok(Reading { balances: vec![balance], info: Vec::new(), identity: None })
+        Ok(Reading::of(vec![balance])?.with_postmark(made.map(Postmark::Time)))
     }
 }
 
-/// Refuses an old reply served again. Replies are not signed, so this is against accidents only.
-fn current(reply: &Response<Bytes>, at: Timestamp) -> Result<(), Failure> {
-    let Some(said) = reply.headers().get("x-timestamp") else { return Ok(()) };
-    let Some(said) = said.to_str().ok().and_then(|text| text.parse::<Timestamp>().ok()) else { return Ok(()) };
-    if at.duration_since(said).unsigned_abs() <= MOST_APART {
-        return Ok(());
+/// When the reply was made, if it says so. Refuses an old reply served again: one from another time, or from before
+/// the last good one. Replies are not signed, so this is against accidents only.
+fn current(reply: &Response<Bytes>, at: Timestamp, previous: Option<&Postmark>) -> Result<Option<Timestamp>, Failure> {
+    let integrity = |detail| Err(Failure::new(ErrorReason::Integrity, detail));
+    let mut times = reply.headers().get_all("x-timestamp").iter();
+    let said = match (times.next(), times.next()) {
+        (None, _) => return Ok(None),
+        (Some(said), None) => said.to_str().ok().and_then(|text| text.parse::<Timestamp>().ok()),
+        (Some(_), Some(_)) => return integrity("the reply carries more than one X-TIMESTAMP"),
+    };
+    let Some(said) = said else { return Ok(None) };
+    if at.duration_since(said).unsigned_abs() > MOST_APART {
+        return integrity("the reply's X-TIMESTAMP is more than ten minutes from the request's");
     }
-    Err(Failure::new(ErrorReason::Integrity, "the reply's X-TIMESTAMP is more than ten minutes from the request's"))
+    match previous {
+        Some(Postmark::Time(before)) if said < *before => {
+            integrity("the reply's X-TIMESTAMP is earlier than that of the reply before: an old reply was served again")
+        }
+        Some(Postmark::Time(_) | Postmark::Word(_)) | None => Ok(Some(said)),
+    }
 }
 
 #[derive(Deserialize)]
@@ -322,7 +335,7 @@ mod tests {
         let refused = |said: &str| {
             let mut reply = Response::new(Bytes::new());
             reply.headers_mut().insert("x-timestamp", said.parse().unwrap());
-            current(&reply, at).map_err(|failure| failure.reason)
+            current(&reply, at, None).map(drop).map_err(|failure| failure.reason)
         };
         for said in ["2020-12-18T20:06:01+00:00", "2020-12-18T15:16:00-05:00", "2020-12-18T19:56:00Z", "today", ""] {
             assert_eq!(refused(said), Ok(()), "{said}");
@@ -330,5 +343,24 @@ mod tests {
         for said in ["2020-12-18T15:16:01-05:00", "2020-12-18T19:55:59Z", "2020-12-19T03:06:00+00:00"] {
             assert_eq!(refused(said), Err(ErrorReason::Integrity), "{said}");
         }
+    }
+
+    #[test]
+    fn time_goes_forward_from_reply_to_reply() {
+        let at: Timestamp = "2020-12-18T20:06:00Z".parse().unwrap();
+        let before = Postmark::Time(at);
+        let told = |said: &[&str]| {
+            let mut reply = Response::new(Bytes::new());
+            for said in said {
+                reply.headers_mut().append("x-timestamp", said.parse().unwrap());
+            }
+            current(&reply, at, Some(&before)).map_err(|failure| failure.reason)
+        };
+        assert_eq!(told(&["2020-12-18T15:06:00-05:00"]), Ok(Some(at)), "the same second is not earlier");
+        assert_eq!(told(&["2020-12-18T20:06:01Z"]), Ok(Some(at + Duration::from_secs(1))));
+        assert_eq!(told(&["2020-12-18T20:05:59Z"]), Err(ErrorReason::Integrity));
+        assert_eq!(told(&["2020-12-18T21:05:59+01:00"]), Err(ErrorReason::Integrity));
+        assert_eq!(told(&["2020-12-18T20:06:01Z", "2020-12-18T20:06:01Z"]), Err(ErrorReason::Integrity));
+        assert_eq!((told(&[]), told(&["today"])), (Ok(None), Ok(None)));
     }
 }

@@ -103,7 +103,8 @@ const USUAL_LIFETIME: Duration = Duration::from_secs(5 * 60);
 /// `expires_in`, a number of seconds or the same as text, within bounds; what is neither is passed over.
 fn lifetime(expires_in: Option<&RawValue>) -> Duration {
     expires_in
-        .and_then(|raw| raw.get().trim_matches('"').parse::<f64>().ok())
+        .map(|raw| serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned()))
+        .and_then(|text: String| text.parse::<f64>().ok())
         .filter(|seconds| seconds.is_finite())
         .map_or(USUAL_LIFETIME, |seconds| Duration::from_secs_f64(seconds.clamp(LEAST_LIFETIME, MOST_LIFETIME)))
 }

@@ -71,14 +71,14 @@ fn write_account(html: &mut String, status: &AccountStatus, now: &Now) -> fmt::R
     }
     html.push_str("</th>\n<td>");
     let fresh = status.fresh(now);
-    for balance in fresh.map_or(&[][..], |snapshot| &snapshot.reading.balances) {
+    for balance in fresh.map_or(&[][..], |snapshot| snapshot.reading().balances()) {
         write_balance(html, status, balance)?;
     }
     html.push_str("</td>\n<td>");
     match (fresh, &status.snapshot) {
-        (Some(snapshot), _) => write!(html, "<b class=\"good\">fresh</b> {}", Ago(now.age_of(&snapshot.taken)))?,
+        (Some(snapshot), _) => write!(html, "<b class=\"good\">fresh</b> {}", Ago(now.age_of(snapshot.taken())))?,
         (None, Some(snapshot)) => {
-            write!(html, "<b class=\"bad\">stale</b> withdrawn; read {}", Ago(now.age_of(&snapshot.taken)))?;
+            write!(html, "<b class=\"bad\">stale</b> withdrawn; read {}", Ago(now.age_of(snapshot.taken())))?;
         }
         (None, None) if status.attempted() => html.push_str("<b class=\"bad\">never read</b>"),
         (None, None) => html.push_str("<b class=\"note\">not polled yet</b>"),

@@ -146,6 +146,26 @@ pub static METRICS: &[Metric] = &[
         samples: Samples::Account(samples::failures),
     },
     Metric {
+        name: "balance_readings_held_total",
+        kind: Kind::Counter,
+        labels: &[],
+        presence: Presence::Always,
+        help: "Good readings of the account that were not shown, because what can be spent differed from the last one by \
+               more than hold_jump_over: each waits for the next reading to confirm it, and the one before is shown \
+               while it is fresh. 0 without hold_jump_over.",
+        samples: Samples::Account(samples::readings_held),
+    },
+    Metric {
+        name: "balance_repeated_replies_total",
+        kind: Kind::Counter,
+        labels: &[],
+        presence: Presence::Always,
+        help: "Good replies about the account that carried the same trace code or time as the reply before, although \
+               the provider gives each its own: an old reply may have been served again. 0 for a provider that marks \
+               no reply.",
+        samples: Samples::Account(samples::repeated_replies),
+    },
+    Metric {
         name: "balance_account_info",
         kind: Kind::Info,
         labels: &["api", "environment"],

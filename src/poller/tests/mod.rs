@@ -11,6 +11,7 @@ use crate::rate_limit::{Quota, Window};
 
 mod reload;
 mod stage;
+mod stale;
 
 use stage::{Entry, Stage, fleet, reply, secs, settle};
 
@@ -242,7 +243,7 @@ async fn one_poll_on_its_own_tells_what_was_said() {
     let (provider, connection) = fleet(&[Entry { login: true, ..Entry::new("p", &["a"]) }]).remove(0);
     let trace = Trace::default();
     let outcome = poll_once(stage.edge.clone(), &provider, connection, &provider.accounts[0], &trace).await;
-    assert_eq!(outcome.unwrap().reading.balances[0].available.unwrap().to_string(), "5");
+    assert_eq!(outcome.unwrap().reading().balances()[0].available.unwrap().to_string(), "5");
     let said: Vec<_> = trace.take().into_iter().map(|said| (said.request.uri().path().to_owned(), said.took)).collect();
     assert_eq!(said, [("/login".to_owned(), secs(1)), ("/a".to_owned(), secs(1)), ("/a".to_owned(), secs(1))]);
 }

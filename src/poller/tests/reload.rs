@@ -39,7 +39,7 @@ async fn an_account_that_asks_for_something_else_forgets_and_is_polled_at_once()
     sleep(secs(5)).await;
     let status = stage.account("p", "a");
     assert_eq!(
-        status.fresh(&stage.edge.clock.now()).unwrap().reading.balances[0].spendable().unwrap().to_string(),
+        status.fresh(&stage.edge.clock.now()).unwrap().reading().balances()[0].spendable().unwrap().to_string(),
         "9"
     );
     assert_eq!((stage.count("/a"), status.polls), (3, 2));

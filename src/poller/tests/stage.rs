@@ -10,17 +10,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use jiff::Timestamp;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::account::{AccountId, Balance, Reading, Wallet};
+use crate::account::{AccountId, Balance, Wallet};
 use crate::board::{AccountStatus, ProviderStatus};
 use crate::clock::{BootTime, Clock, Now};
 use crate::config::Config;
-use crate::exposition::Telemetry;
+use crate::exposition::checker::{Exposition, check_accounts};
+use crate::exposition::{Format, Telemetry, render};
 use crate::failure::{ErrorReason, Failure};
 use crate::money::{Amount, Currency};
 use crate::poller::{Edge, Fleet, Handle, Poller};
-use crate::providers::{Connection, Exchange, Login, LoginExchange, LoginStep, Provider, Renewal, Session, Step};
+use crate::providers::{
+    Connection, Exchange, Login, LoginExchange, LoginStep, Provider, Reading, Renewal, Session, Step,
+};
 use crate::secret::Secret;
 use crate::transport::{Outcome, Transport};
 
@@ -106,9 +110,14 @@ impl Provider for Puppet {
                 Ok(Step::Send(request.body(Bytes::new()).unwrap()))
             }
             "balance" => {
-                let mut balance = Balance::empty(Wallet::MAIN, Currency::parse("GHS").unwrap());
-                balance.available = Some(Amount::parse(rest).unwrap());
-                Ok(Step::Done(Reading { balances: vec![balance], info: Vec::new(), identity: None }))
+                // all wallets hold the same
+                let balance = |wallet| {
+                    let mut balance = Balance::empty(Wallet::new(wallet), Currency::parse("GHS").unwrap());
+                    balance.available = Some(Amount::parse(rest).unwrap());
+                    balance
+                };
+                let balances = ["payout", "collection", "sms"].map(balance).into();
+                Ok(Step::Done(Reading::pretended(balances, Vec::new())))
             }
             "expired" => Ok(over(Renewal::Refresh)),
             "dead" => Ok(over(Renewal::LogIn)),
@@ -152,6 +161,7 @@ pub(super) struct Entry {
     pub(super) login: bool,
     /// Seconds.
     pub(super) interval: u64,
+    pub(super) hold_jump_over: Option<u32>,
     /// Names, and what they ask for.
     pub(super) accounts: Vec<(String, u32)>,
 }
@@ -160,14 +170,14 @@ impl Entry {
     /// Accounts that are polled every minute and have a limit that nobody meets.
     pub(super) fn new(name: &'static str, accounts: &[&str]) -> Self {
         let accounts = accounts.iter().map(|account| ((*account).to_owned(), 1)).collect();
-        Self { name, rate: (1000, 1), login: false, interval: 60, accounts }
+        Self { name, rate: (1000, 1), login: false, interval: 60, hold_jump_over: None, accounts }
     }
 }
 
 /// The entries as a configuration with puppets behind it.
 pub(super) fn fleet(entries: &[Entry]) -> Fleet {
     let mut text = "providers:".to_owned();
-    for Entry { name, rate: (requests, per), interval, accounts, .. } in entries {
+    for Entry { name, rate: (requests, per), interval, hold_jump_over, accounts, .. } in entries {
         write!(
             text,
             "
@@ -191,6 +201,9 @@ pub(super) fn fleet(entries: &[Entry]) -> Fleet {
         stale_after: {stale_after}s"
             )
             .unwrap();
+            if let Some(factor) = hold_jump_over {
+                write!(text, "\n        hold_jump_over: {factor}").unwrap();
+            }
         }
     }
     if entries.is_empty() {
@@ -231,10 +244,24 @@ impl Stage {
 
     /// A poller of these, under way.
     pub(super) async fn play(&self, entries: &[Entry]) -> Handle {
+        self.begin(entries).await.0
+    }
+
+    /// The same, and the task that it runs in.
+    pub(super) async fn begin(&self, entries: &[Entry]) -> (Handle, JoinHandle<()>) {
         let (handle, run) = Poller::new(self.edge.clone(), 1).start();
-        tokio::spawn(run);
+        let task = tokio::spawn(run);
         handle.configure(fleet(entries)).await;
-        handle
+        (handle, task)
+    }
+
+    /// A scrape of accounts at a provider `p`, strictly read.
+    pub(super) fn scrape(&self, accounts: &[&str]) -> Exposition {
+        let Edge { board, telemetry, clock, .. } = &*self.edge;
+        telemetry.config_reloaded(true, Timestamp::UNIX_EPOCH);
+        let text = render(&board.view(), &telemetry.gather(), clock.now(), Format::Text);
+        let accounts: Vec<_> = accounts.iter().map(|account| ("p", *account)).collect();
+        check_accounts(&text, Format::Text, &accounts).unwrap_or_else(|problem| panic!("{problem}\n{text}"))
     }
 
     /// What is answered at this path, in order; then as before.

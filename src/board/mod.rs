@@ -8,27 +8,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::account::{AccountId, Balance, Snapshot, Wallet};
+use crate::account::AccountId;
 use crate::clock::Now;
 use crate::config::AccountConfig;
 use crate::failure::{ErrorReason, Failure};
-use crate::money::{Amount, Currency};
+use crate::providers::Postmark;
 use crate::rate_limit::RateLimiter;
 
-/// How much went out of a wallet and came in, summed over the differences of consecutive readings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flow {
-    /// Which pot.
-    pub wallet: Wallet,
-    /// Of the sums.
-    pub currency: Currency,
-    /// Sum of the falls.
-    pub outflow: Amount,
-    /// Sum of the rises.
-    pub inflow: Amount,
-    /// What could be spent at the last reading.
-    last: Amount,
-}
+mod flow;
+mod jump;
+mod snapshot;
+
+pub use flow::Flow;
+pub use snapshot::Snapshot;
 
 /// Everything known of one account.
 #[derive(Clone, Debug)]
@@ -37,8 +29,16 @@ pub struct AccountStatus {
     pub config: Arc<AccountConfig>,
     /// The last good reading, of whatever age: [`fresh`](Self::fresh) says whether it may be shown.
     pub snapshot: Option<Arc<Snapshot>>,
+    /// A good reading that differs too much from the last one to be shown before another confirms it.
+    pub held: Option<Arc<Snapshot>>,
+    /// How often a good reading was held.
+    pub readings_held: u64,
     /// The provider's own name for the account, once it was read.
     pub identity: Option<Arc<str>>,
+    /// What told the last good reply from others, if the provider offers that.
+    pub postmark: Option<Arc<Postmark>>,
+    /// How often a good reply told that it had come before.
+    pub repeated_replies: u64,
     /// When the last poll ended.
     pub last_poll: Option<Timestamp>,
     /// When the request began that brought the last good reading.
@@ -61,7 +61,11 @@ impl AccountStatus {
         Self {
             config,
             snapshot: None,
+            held: None,
+            readings_held: 0,
             identity: None,
+            postmark: None,
+            repeated_replies: 0,
             last_poll: None,
             last_success: None,
             poll_success: false,
@@ -80,7 +84,7 @@ impl AccountStatus {
 
     /// The last good reading, if it is young enough to be vouched for at `now`.
     pub fn fresh(&self, now: &Now) -> Option<&Arc<Snapshot>> {
-        self.snapshot.as_ref().filter(|snapshot| now.age_of(&snapshot.taken) <= self.config.stale_after)
+        self.snapshot.as_ref().filter(|snapshot| now.age_of(snapshot.taken()) <= self.config.stale_after)
     }
 
     /// True once a poll has ended, well or badly.
@@ -88,28 +92,45 @@ impl AccountStatus {
         self.polls > 0
     }
 
-    fn count_flow(&mut self, balance: &Balance) {
-        let Some(spendable) = balance.spendable() else { return };
-        let known = self.flows.iter_mut().find(|f| f.wallet == balance.wallet && f.currency == balance.currency);
-        let Some(flow) = known else {
-            self.flows.push(Flow {
-                wallet: balance.wallet,
-                currency: balance.currency.clone(),
-                outflow: Amount::ZERO,
-                inflow: Amount::ZERO,
-                last: spendable,
-            });
-            return;
-        };
-        let (fall, rise) = (flow.last.checked_sub(spendable), spendable.checked_sub(flow.last));
-        if let Some(sum) = fall.filter(|fall| *fall > Amount::ZERO).and_then(|fall| flow.outflow.checked_add(fall)) {
-            flow.outflow = sum;
+    /// Takes a good reading in, unless it must wait: it is far from the last one, and no held one agrees with it.
+    fn take(&mut self, snapshot: Arc<Snapshot>) -> Filing {
+        let reading = snapshot.reading();
+        if let Some(postmark) = reading.postmark() {
+            if self.postmark.as_deref() == Some(postmark) {
+                self.repeated_replies += 1;
+            }
+            self.postmark = Some(Arc::new(postmark.clone()));
         }
-        if let Some(sum) = rise.filter(|rise| *rise > Amount::ZERO).and_then(|rise| flow.inflow.checked_add(rise)) {
-            flow.inflow = sum;
+        if let (Some(last), Some(factor)) = (&self.snapshot, self.config.hold_jump_over)
+            && jump::is_jump(last.reading(), reading, factor)
+            && self.held.as_ref().is_none_or(|held| jump::is_jump(held.reading(), reading, factor))
+        {
+            self.readings_held += 1;
+            self.held = Some(snapshot);
+            return Filing::Held;
         }
-        flow.last = spendable;
+        for balance in reading.balances() {
+            flow::count(&mut self.flows, balance);
+        }
+        if let Some(identity) = reading.identity() {
+            self.identity = Some(identity.into());
+        }
+        self.held = None;
+        self.last_success = Some(snapshot.taken().wall);
+        self.snapshot = Some(snapshot);
+        Filing::Filed
     }
+}
+
+/// What became of an outcome that was to be filed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filing {
+    /// It stands on the board.
+    Filed,
+    /// It is a good reading that waits for another one to confirm it. What stood there before still does, and ages.
+    Held,
+    /// The account has gone, or asks something else by now.
+    Dropped,
 }
 
 /// Everything known of one provider entry.
@@ -186,6 +207,8 @@ impl Board {
                 Some(before) => Arc::new(AccountStatus {
                     polls: before.polls,
                     failures: before.failures,
+                    readings_held: before.readings_held,
+                    repeated_replies: before.repeated_replies,
                     ..AccountStatus::new(config.clone())
                 }),
                 None => Arc::new(AccountStatus::new(config.clone())),
@@ -196,39 +219,30 @@ impl Board {
 
     /// Files the outcome of a poll that was made under `config`. It is dropped if the account has gone or is
     /// configured to ask something else by now: the number would stand under a name that it does not belong to.
-    pub fn file(&self, config: &AccountConfig, outcome: Result<Snapshot, Failure>, now: Now) -> bool {
-        self.update(&config.id, |status| {
+    pub fn file(&self, config: &AccountConfig, outcome: Result<Snapshot, Failure>, now: Now) -> Filing {
+        let filing = self.update(&config.id, |status| {
             if status.config.asks != config.asks {
-                return false;
+                return Filing::Dropped;
             }
             status.polls += 1;
             status.last_poll = Some(now.wall);
             status.poll_success = outcome.is_ok();
             match outcome {
-                Ok(snapshot) => {
-                    for balance in &snapshot.reading.balances {
-                        status.count_flow(balance);
-                    }
-                    if let Some(identity) = &snapshot.reading.identity {
-                        status.identity = Some(identity.as_str().into());
-                    }
-                    status.last_success = Some(snapshot.taken.wall);
-                    status.snapshot = Some(Arc::new(snapshot));
-                }
+                Ok(snapshot) => status.take(Arc::new(snapshot)),
                 Err(failure) => {
                     status.failures[failure.reason as usize] += 1;
                     status.last_failure = Some((now.wall, failure));
+                    Filing::Filed
                 }
             }
-            true
-        })
+        });
+        filing.unwrap_or(Filing::Dropped)
     }
 
     /// Notes when the account will be polled next.
     pub fn set_next_poll(&self, id: &AccountId, at: Timestamp) {
         self.update(id, |status| {
             status.next_poll = Some(at);
-            true
         });
     }
 
@@ -239,8 +253,8 @@ impl Board {
         }
     }
 
-    fn update(&self, id: &AccountId, change: impl FnOnce(&mut AccountStatus) -> bool) -> bool {
-        self.lock().accounts.get_mut(id).is_some_and(|status| change(Arc::make_mut(status)))
+    fn update<T>(&self, id: &AccountId, change: impl FnOnce(&mut AccountStatus) -> T) -> Option<T> {
+        self.lock().accounts.get_mut(id).map(|status| change(Arc::make_mut(status)))
     }
 
     /// A panic elsewhere must not blind the scrape.

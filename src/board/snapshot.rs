@@ -1,0 +1,62 @@
+//! A reading with its age: the one thing that can be filed as a good outcome.
+
+use crate::clock::Now;
+use crate::config::AccountConfig;
+use crate::failure::{ErrorReason, Failure};
+use crate::providers::Reading;
+
+/// A reading of an account, and the moment its first request began, from which its age counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    reading: Reading,
+    taken: Now,
+}
+
+impl Snapshot {
+    /// A reading of the wallets that the account announced, no more and no fewer: thresholds and alerts are about
+    /// those.
+    pub fn of(config: &AccountConfig, reading: Reading, taken: Now) -> Result<Self, Failure> {
+        let read = reading.balances().iter().map(|balance| (balance.wallet, &balance.currency));
+        if read.eq(config.wallets.iter().map(|(wallet, currency)| (*wallet, currency))) {
+            return Ok(Self { reading, taken });
+        }
+        Err(Failure::new(ErrorReason::Internal, "the adapter read other wallets than it announced; this is a bug"))
+    }
+
+    /// What was read.
+    pub const fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    /// When the poll began.
+    pub const fn taken(&self) -> &Now {
+        &self.taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::account::{Balance, Wallet};
+    use crate::exposition::sample;
+    use crate::money::{Amount, Currency};
+
+    #[test]
+    fn only_what_was_announced_is_a_snapshot() {
+        let config = sample::config("p", "a");
+        let balance = |wallet, currency| Balance {
+            available: Some(Amount::ZERO),
+            ..Balance::empty(wallet, Currency::parse(currency).unwrap())
+        };
+        let sms = Wallet::new("sms");
+        for (balances, sound) in [
+            (vec![balance(Wallet::MAIN, "AED")], true),
+            (vec![balance(Wallet::MAIN, "USD")], false),
+            (vec![balance(sms, "AED")], false),
+            (vec![balance(Wallet::MAIN, "AED"), balance(sms, "AED")], false),
+        ] {
+            let snapshot = Snapshot::of(&config, Reading::pretended(balances, Vec::new()), sample::at(0));
+            assert_eq!(snapshot.map_err(|failure| failure.reason).err(), (!sound).then_some(ErrorReason::Internal));
+        }
+    }
+}
