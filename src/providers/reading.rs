@@ -101,6 +101,10 @@ impl Reading {
 /// For tests that are about something else than adapters.
 #[cfg(test)]
 impl Reading {
+    pub(crate) fn postmarked(self, word: &str) -> Self {
+        self.with_postmark(Some(Postmark::Word(word.to_owned())))
+    }
+
     pub(crate) fn pretended(balances: Vec<Balance>, info: Vec<(&'static str, String)>) -> Self {
         Self::of(balances).unwrap().with_info(info)
     }

@@ -23,7 +23,7 @@ use crate::failure::{ErrorReason, Failure};
 use crate::money::{Amount, Currency};
 use crate::poller::{Edge, Fleet, Handle, Poller};
 use crate::providers::{
-    Connection, Exchange, Login, LoginExchange, LoginStep, Provider, Reading, Renewal, Session, Step,
+    Connection, Exchange, Login, LoginExchange, LoginStep, Postmark, Provider, Reading, Renewal, Session, Step,
 };
 use crate::secret::Secret;
 use crate::transport::{Outcome, Transport};
@@ -109,15 +109,13 @@ impl Provider for Puppet {
                 let request = Request::get(format!("/{}", self.0)).header("at", exchange.at.to_string());
                 Ok(Step::Send(request.body(Bytes::new()).unwrap()))
             }
-            "balance" => {
-                // all wallets hold the same
-                let balance = |wallet| {
-                    let mut balance = Balance::empty(Wallet::new(wallet), Currency::parse("GHS").unwrap());
-                    balance.available = Some(Amount::parse(rest).unwrap());
-                    balance
-                };
-                let balances = ["payout", "collection", "sms"].map(balance).into();
-                Ok(Step::Done(Reading::pretended(balances, Vec::new())))
+            "balance" => Ok(Step::Done(holding(rest))),
+            // with the postmark of the reply, after the word that the one before must have had
+            "marked" => {
+                let (before, now) = rest.split_once(' ').unwrap();
+                let expected = (before != "none").then(|| Postmark::Word(before.to_owned()));
+                assert_eq!(exchange.previous, expected.as_ref());
+                Ok(Step::Done(holding("7").postmarked(now)))
             }
             "expired" => Ok(over(Renewal::Refresh)),
             "dead" => Ok(over(Renewal::LogIn)),
@@ -125,6 +123,16 @@ impl Provider for Puppet {
             _ => Err(trouble(verb, rest)),
         }
     }
+}
+
+/// All wallets hold the same.
+fn holding(amount: &str) -> Reading {
+    let balance = |wallet| {
+        let mut balance = Balance::empty(Wallet::new(wallet), Currency::parse("GHS").unwrap());
+        balance.available = Some(Amount::parse(amount).unwrap());
+        balance
+    };
+    Reading::pretended(["payout", "collection", "sms"].map(balance).into(), Vec::new())
 }
 
 fn trouble(verb: &str, rest: &str) -> Failure {

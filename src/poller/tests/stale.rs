@@ -2,6 +2,8 @@
 
 use tokio::time::sleep;
 
+use crate::failure::ErrorReason;
+
 use super::stage::{Entry, Stage, reply, secs};
 
 /// Of the stage's entries that are polled every minute.
@@ -71,4 +73,18 @@ async fn a_jump_is_held_for_one_poll() {
     assert_eq!(texts, ["10", "11", "13000"]);
     assert!(shown[1..].iter().all(Option::is_some), "there was a number all the time");
     assert_eq!(stage.scrape(&["a"]).value("balance_readings_held_total", &[]), Some("2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_knows_what_told_the_reply_before_from_others() {
+    let stage = Stage::new();
+    let says = ["marked none x", "marked x y", "refused", "marked y y", "balance 1", "marked y z"];
+    stage.script("/a", says.map(|says| reply(1, says)));
+    let _handle = stage.play(&[Entry::new("p", &["a"])]).await;
+    while stage.account("p", "a").polls < 6 {
+        sleep(secs(1)).await;
+    }
+    // a word that is not as expected is a panic in the step
+    assert_eq!(stage.account("p", "a").failures(ErrorReason::Internal), 0);
+    assert_eq!(stage.scrape(&["a"]).value("balance_repeated_replies_total", &[]), Some("1"));
 }
