@@ -47,6 +47,17 @@ def configuration_is_valid(where, text):
     assert check.returncode == 0 and "nothing wrong" in check.stdout, f"{where}: {check.stderr}"
 
 
+def state_is_kept(where, pod):
+    """At least over a crash of the container, and in the one place that may be written to."""
+    (mounts,) = [container["volumeMounts"] for container in pod["containers"]]
+    writable = {mount["mountPath"]: mount["name"] for mount in mounts if not mount.get("readOnly")}
+    assert writable == {"/var/lib/balance-exporter": "state"}, f"{where}: writable are {writable}"
+    (state,) = [volume for volume in pod["volumes"] if volume["name"] == "state"]
+    claim = state.get("persistentVolumeClaim", {}).get("claimName", "")
+    expected = {"everything-values": "balances", "text-values": "balances-state"}.get(where.split(".")[0], "")
+    assert claim == expected and ("emptyDir" in state) == (not expected), f"{where}: the state is in {state}"
+
+
 def pod_is_safe(where, pod):
     security = pod["securityContext"]
     assert security["runAsNonRoot"] and security["fsGroup"] and not pod["automountServiceAccountToken"], where
@@ -54,6 +65,7 @@ def pod_is_safe(where, pod):
         secret = volume.get("secret") or volume.get("projected")
         # with fsGroup it becomes 0440 of root's, which the program accepts; 0444 it refuses
         assert not secret or secret["defaultMode"] == 0o400, f"{where}: {volume['name']} can be read by everybody"
+    state_is_kept(where, pod)
     for container in pod["containers"]:
         rules = container["securityContext"]
         assert rules["readOnlyRootFilesystem"] and not rules["allowPrivilegeEscalation"], where
@@ -134,6 +146,8 @@ def bad_values_are_refused():
         ([*sound, "--set", "prometheusRule.enabled=true,prometheusRule.shipped=false"], "alert on nothing"),
         ([*sound, "--set", "prometheusRule.runbooks=wiki"], "prometheusRule/runbooks"),
         ([*sound, "--set", "dashboards.label=x"], "'label' not allowed"),
+        ([*sound, "--set", "persistence.existingClaim=mine"], "would not be used"),
+        ([*sound, "--set", "persistence.accessModes[0]=ReadOnlyMany"], "persistence/accessModes"),
         ([*sound, "--set", "terminationGracePeriodSeconds=3"], "terminationGracePeriodSeconds"),
     ]:
         ran = subprocess.run([os.environ["HELM"], "template", "x", CHART, *case], capture_output=True, text=True)
@@ -151,7 +165,12 @@ def everything_speaks_of_one_program():
     for line in re.findall(r"^ExecStart=(.*)$", unit, re.M):
         flags_exist("unit", [word for word in line.split() if word.startswith("--")])
     pause = int(re.search(r"^RestartSec=(\d+)$", unit, re.M)[1])
-    assert pause > 60, f"the unit restarts after {pause} s, within the window of a limit"
+    place = pathlib.Path("/var/lib", re.search(r"^StateDirectory=(\S+)$", unit, re.M)[1])
+    assert "StateDirectoryMode=0700\n" in unit, "others may look at the state, which may hold tokens"
+    # whoever remembers what was sent may come back at once, and until then nobody looks at the balances
+    assert 1 <= pause <= 10, f"the unit restarts after {pause} s"
+    example = yaml.safe_load((ROOT / "exporter.yaml").read_text())
+    assert pathlib.Path(example["state"]["file"]).parent == place, f"exporter.yaml has no state in {place}"
     for name in re.findall(r"^#.*BALANCE_EXPORTER_FLAGS=(.*)$", (ROOT / "deploy/packages/default").read_text(), re.M):
         flags_exist("default", name.strip('"').split())
 

@@ -7,7 +7,8 @@ if command -v systemd-sysusers >/dev/null; then
 fi
 if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
-    # Nothing is restarted by an upgrade: a restart forgets what was sent to the providers in the current window.
+    # Nothing is restarted by an upgrade: when scrapes may miss it is the administrator's choice, and a configuration
+    # without `state` forgets what was sent to the providers.
     if systemctl --quiet is-active balance-exporter.service; then
         echo 'balance-exporter: still running the version before; systemctl restart balance-exporter when it suits you'
     fi

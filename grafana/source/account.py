@@ -54,6 +54,7 @@ def dashboard():
             panel.row("How well it is read"),
             (8, [(12, _outcomes()), (12, _age())]),
             (7, [(8, _identity()), (8, _failures()), (8, _alerts())]),
+            (7, [(12, _held()), (12, _repeated())]),
         ],
         span="now-12h",
     )
@@ -233,6 +234,38 @@ def _failures():
         config=defaults(field.COUNT, decimals=0, nothing="none"),
         overrides=[column("Polls", thresholds=levels(ORANGE), custom__cellOptions={"type": "color-text"})],
         sort=["-Polls"],
+    )
+
+
+def _held():
+    return _counted(
+        "Readings held",
+        "Good readings that were not shown, since they jumped by more than `hold_jump_over`: each waits for the next "
+        "one to confirm it. Per interval of the chart.",
+        "balance_readings_held_total",
+        "held",
+        ORANGE,
+    )
+
+
+def _repeated():
+    return _counted(
+        "Repeated replies",
+        "Good replies with the same trace code or time as the one before, though the provider gives each its own: an "
+        "old reply may have been served again. Per interval of the chart.",
+        "balance_repeated_replies_total",
+        "repeated",
+        RED,
+    )
+
+
+def _counted(title, description, counter, legend, color):
+    return panel.bars(
+        title,
+        description,
+        over_time(f"sum(increase({counter}{{{ACCOUNT}}}[$__rate_interval]))", legend),
+        config=defaults(field.COUNT, color="palette-classic", min=0, decimals=0),
+        overrides=[column(legend, color=field.fixed(color))],
     )
 
 

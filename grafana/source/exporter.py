@@ -44,7 +44,7 @@ def dashboard():
             ),
         ],
         rows=[
-            (4, [(4, made) for made in _state()]),
+            (4, [(width, made) for width, made in zip((3, 4, 4, 3, 3, 3, 4), _state(), strict=True)]),
             panel.row("The providers' limits"),
             (8, [(12, _used()), (12, _windows())]),
             (7, [(8, _requests()), (8, _held_back()), (8, _pauses())]),
@@ -76,6 +76,16 @@ def _state():
         links=[link.runbook("BalanceConfigReloadFailed")],
     )
     yield panel.stat(
+        "State",
+        "What must survive a restart. Not written means that the limits hold, but a restart would take them for spent; "
+        "the log says why.",
+        now(f"min(balance_exporter_state_write_success{{{EXPORTER}}})", "written"),
+        config=defaults(
+            field.COUNT, mappings=[field.say(_0=("not written", RED), _1=("written", GREEN))], nothing="in memory"
+        ),
+        links=[link.runbook("BalanceStateNotWritten")],
+    )
+    yield panel.stat(
         "Accounts known",
         "The share of all accounts whose last good reading is young enough.",
         now(f"avg(balance_fresh{{{PROVIDER}}})", "known"),
@@ -101,7 +111,7 @@ def _state():
     )
     yield panel.stat(
         "Running for",
-        "Since the start of the exporter that was started last. Its readings, and what it sent before, begin there.",
+        "Since the start of the exporter that was started last. Without a state, what it knows begins there.",
         now(f"min(time() - ({ours(f'process_start_time_seconds{{{EXPORTER}}}')}))", "running"),
         config=defaults(field.SECONDS, decimals=1, thresholds=levels(ORANGE, blue=600), nothing="none is seen"),
         color="none",

@@ -64,6 +64,7 @@ class Account:
         self.chance = random.Random(self.name)
         self.last_success, self.polls, self.succeeded = 0, 0, False
         self.failures = dict.fromkeys(REASONS, 0)
+        self.held, self.repeated = 0, 0
         self.shown, self.flows = {}, {}
 
     def reason(self, now):
@@ -82,6 +83,9 @@ class Account:
         if reason:
             self.failures[reason] += polls
             return
+        # rare, at times of their own
+        self.held += int(now % (9 * HOUR) == 2 * HOUR)
+        self.repeated += int(now % (11 * HOUR) == HOUR)
         self.last_success = now - 3
         for wallet in self.wallets:
             change = wallet.holds - self.shown.get(wallet.name, wallet.holds)
@@ -105,6 +109,8 @@ class Account:
         yield "balance_polls_total", own, self.polls
         for reason, count in self.failures.items():
             yield "balance_poll_failures_total", {**own, "reason": reason}, count
+        yield "balance_readings_held_total", own, self.held
+        yield "balance_repeated_replies_total", own, self.repeated
         yield "balance_account_info", {**own, "api": self.api, "environment": "production"}, 1
 
     def amounts(self, wallet, labels, fresh):

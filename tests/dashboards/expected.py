@@ -34,6 +34,7 @@ SAID = [
     (ACCOUNT, "Until the next poll", {}, 57),
     (EXPORTER, "Exporters down", {}, 0),
     (EXPORTER, "Configuration", {}, 1),
+    (EXPORTER, "State", {}, 1),
     (EXPORTER, "Accounts known", {}, 5 / 7),
     (EXPORTER, "Polls overdue", {}, 0),
 ]

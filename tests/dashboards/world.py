@@ -205,6 +205,7 @@ class Process:
         chance = self.chance
         yield "balance_exporter_build_info", {"version": "0.1.0"}, 1
         yield "balance_exporter_config_last_reload_successful", {}, int(not ago(2.6) < now < ago(2))
+        yield "balance_exporter_state_write_success", {}, int(not ago(3.4) < now < ago(3.1))
         loaded = next(ago(hours) for hours in (2, 5, 50) if now >= ago(hours))
         yield "balance_exporter_config_last_reload_success_timestamp_seconds", {}, max(loaded, 1)
         yield from self.lateness.samples({})
