@@ -97,7 +97,7 @@ fn steady(output: &str) -> String {
         let line = if line.starts_with("date: ") { "date:" } else { line };
         line.replace(
             "gave up after 5s: the provider's name was not resolved",
-            "the provider's host name has no address",
+            "the host name of the provider has no address",
         )
     };
     output.trim_end().lines().map(|text| line(text) + "\n").collect()
