@@ -27,6 +27,7 @@ use crate::store::{Disk, Place, Store};
 use crate::transport::{Outcome, Transport};
 
 const PROVIDERS: [(&str, [&str; 3]); 2] = [("p", ["a", "b", "c"]), ("q", ["x", "y", "z"])];
+const STATE: &str = "/state/state";
 /// Of the configuration's accounts, as it is if it is left out.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that back-off, its jitter included, keeps an account waiting.
@@ -99,6 +100,8 @@ struct Drive {
     disk: BrittleDisk,
     clocks: Arc<Clocks>,
     full: Mutex<bool>,
+    /// When the accounts were written last, and whether that is certain by now.
+    accounts: Mutex<(Duration, bool)>,
 }
 
 impl Drive {
@@ -121,7 +124,11 @@ impl Disk for Drive {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.timed().rename(from, to)
+        self.timed().rename(from, to)?;
+        if to == Path::new(STATE) {
+            *self.accounts.lock().unwrap() = (self.clocks.real(), false);
+        }
+        Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -129,7 +136,9 @@ impl Disk for Drive {
     }
 
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
-        self.timed().sync_directory(directory)
+        self.timed().sync_directory(directory)?;
+        self.accounts.lock().unwrap().1 = true;
+        Ok(())
     }
 
     fn changed(&self, path: &Path) -> io::Result<Timestamp> {
@@ -217,6 +226,10 @@ pub(super) struct World {
     configured: [bool; 6],
     removed: BTreeSet<String>,
     is_new: bool,
+    /// When the wall clock was set back in this boot, and by how much.
+    set_back: Vec<(Duration, Duration)>,
+    /// By how much after this boot: nobody can know of it who was not told before the last one ended.
+    lenience: Duration,
     counted: BTreeMap<String, f64>,
     tally: Tally,
 }
@@ -228,7 +241,7 @@ impl World {
         let clocks = Arc::new(Clocks(Instant::now(), Mutex::default()));
         // the machine has been up for a while
         clocks.change(|shift| shift.slept = secs(1_000));
-        let drive = Arc::new(Drive { disk: BrittleDisk::default(), clocks: clocks.clone(), full: Mutex::default() });
+        let drive = Arc::new(Drive { disk: BrittleDisk::default(), clocks: clocks.clone(), full: Mutex::default(), accounts: Mutex::default() });
         let log = Log {
             rng: rng.fork(),
             calm: false,
@@ -254,6 +267,8 @@ impl World {
             configured: [true; 6],
             removed: BTreeSet::new(),
             is_new: true,
+            set_back: Vec::new(),
+            lenience: Duration::ZERO,
             counted: BTreeMap::new(),
             tally: Tally::default(),
         }
@@ -302,7 +317,7 @@ impl World {
         let unkept = Arc::new(Mutex::new(false));
         let told = unkept.clone();
         let place = Place {
-            path: "/state/state".into(),
+            path: STATE.into(),
             disk: self.drive.clone(),
             clock: self.clocks.clone(),
             boot: format!("boot {}", self.boots),
@@ -384,6 +399,9 @@ impl World {
             8 => {
                 let by = self.rng.i64(-7_200..7_200);
                 self.clocks.change(|shift| shift.wall += by);
+                if by < 0 {
+                    self.set_back.push((self.clocks.real(), secs(by.unsigned_abs())));
+                }
                 self.tally.clock_events += 1;
             }
             9 => {
@@ -433,6 +451,9 @@ impl World {
             return;
         }
         self.tally.power_failures += 1;
+        let (written, certain) = *self.drive.accounts.lock().unwrap();
+        let unwritten = std::mem::take(&mut self.set_back).into_iter().filter(|(at, _)| !certain || *at >= written);
+        self.lenience = unwritten.map(|(_, by)| by).sum();
         let crash = *self.rng.choice(&[Crash::LosesAll, Crash::KeepsAPart, Crash::KeepsAll]).unwrap();
         self.drive.disk.restart(crash);
         self.boots += 1;
@@ -472,7 +493,7 @@ impl World {
                 assert_eq!(whose, &**account, "a number under another name");
                 let age = real.saturating_sub(*asked);
                 // times in files are whole milliseconds
-                let most = status.config.stale_after + Duration::from_millis(2);
+                let most = status.config.stale_after + self.lenience + Duration::from_millis(2);
                 assert!(age <= most, "{name}: shown at an age of {age:?}, {most:?} allowed");
             }
         }
