@@ -62,6 +62,8 @@ pub struct History {
     pub paused_until: Option<BootTime>,
 }
 
+/// What a process had on its way when it was killed may arrive so much later: the kernel goes on sending.
+pub const LINGERS: Duration = Duration::from_secs(5);
 /// Completions that lie closer together than this share of their age are one entry of a history.
 const COARSENESS: u32 = 32;
 /// Most completions that a history brings back: a longer one is damaged, or of a limit that nobody has.
@@ -164,7 +166,9 @@ impl RateLimiter {
     pub fn finished(&mut self, ticket: Ticket, now: BootTime) {
         debug_assert!(!self.queue.contains(&ticket.0), "only an admitted request can finish");
         self.in_flight -= 1;
-        self.completed.push_back(now);
+        // what an earlier process had on its way may be counted later than now
+        let place = self.completed.partition_point(|done| *done <= now);
+        self.completed.insert(place, now);
         self.forget(now);
     }
 
@@ -205,13 +209,14 @@ impl RateLimiter {
         History { completed, unsettled: self.in_flight, paused_until: self.paused_until(now) }
     }
 
-    /// Takes in what an earlier limiter knew. What was not settled then counts as completed now: it cannot arrive
-    /// later than that, since whoever sent it is gone.
+    /// Takes in what an earlier limiter knew. What was not settled then counts as completed in a moment: whoever sent it
+    /// is gone, and it arrives soon or never.
     pub fn recall(&mut self, history: &History, now: BootTime) {
-        let settled = history.completed.iter().map(|(done, count)| ((*done).min(now), *count));
+        let latest = now + LINGERS;
+        let settled = history.completed.iter().map(|(done, count)| ((*done).min(latest), *count));
         let mut left = MOST_RECALLED;
         // the newest first, since they count the longest
-        for (done, count) in std::iter::once((now, history.unsettled)).chain(settled.rev()) {
+        for (done, count) in std::iter::once((latest, history.unsettled)).chain(settled.rev()) {
             let count = count.min(left);
             left -= count;
             self.completed.extend(std::iter::repeat_n(done, count as usize));
@@ -359,8 +364,9 @@ mod tests {
         assert_eq!(next.paused_until(at(45_000)), Some(at(50_000)));
         let ticket = next.join();
         assert_eq!(next.admit(&ticket, at(50_000)), Admission::At(at(61_560)));
-        assert_eq!(next.remaining(at(90_560)), [2], "what was in flight counts from the restart");
-        assert_eq!(next.remaining(at(105_060)), [3]);
+        assert_eq!(next.remaining(at(90_560)), [2], "what was in flight counts from the restart on, and what it takes to arrive");
+        assert_eq!(next.remaining(at(110_059)), [2]);
+        assert_eq!(next.remaining(at(110_060)), [3]);
     }
 
     #[test]

@@ -74,8 +74,8 @@ struct FlowMemory {
 pub enum Since {
     /// It was written since this machine booted: both clocks go on.
     ThisBoot,
-    /// It was written before the machine booted: only the wall clock goes on.
-    EarlierBoot,
+    /// It was written before the machine booted, at this time of then: only the wall clock goes on.
+    EarlierBoot(Now),
     /// It was written before the machine booted, and in the future of the wall clock: nobody knows how old it is.
     Unknown,
 }
@@ -165,15 +165,19 @@ impl ReadingMemory {
     }
 
     fn snapshot(&self, config: &AccountConfig, since: Since) -> Option<Snapshot> {
-        let boot = match since {
-            Since::ThisBoot => BootTime::from_boot(std::time::Duration::from_millis(self.taken_boot_ms)),
-            // it is at least as old as this boot
-            Since::EarlierBoot => BootTime::default(),
+        let boot = BootTime::from_boot(std::time::Duration::from_millis(self.taken_boot_ms));
+        let taken = match since {
+            Since::ThisBoot => Now { boot, wall: self.taken },
+            // it is at least as old as this boot, and was as old as its own boot clock said: the other one may have
+            // been set back after it was taken
+            Since::EarlierBoot(written) => {
+                Now { boot: BootTime::default(), wall: self.taken.min(written.wall_at(boot)) }
+            }
             Since::Unknown => return None,
         };
         let balances: Option<Vec<_>> = self.balances.iter().map(|balance| balance.balance(config)).collect();
         let reading = Reading::recalled(balances?)?;
-        Snapshot::of(config, reading, Now { boot, wall: self.taken }).ok()
+        Snapshot::of(config, reading, taken).ok()
     }
 }
 

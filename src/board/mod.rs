@@ -241,10 +241,14 @@ impl Board {
 
     /// This look is kept, or cannot be: its counters may be shown.
     pub fn keep(&self, look: &View) {
-        let mut inner = self.lock();
+        let inner = &mut *self.lock();
         let kept = inner.kept.get_or_insert_default();
         kept.accounts.extend(look.accounts.iter().map(|status| (status.config.id.clone(), status.clone())));
         kept.providers.extend(look.providers.iter().map(|status| (status.name.clone(), status.clone())));
+        // what has left is kept no longer, and comes back as it then is
+        let (accounts, providers) = (&inner.latest.accounts, &inner.latest.providers);
+        kept.accounts.retain(|id, _| accounts.contains_key(id));
+        kept.providers.retain(|name, _| providers.contains_key(name));
     }
 
     /// True if nothing has changed since what is kept.
@@ -297,10 +301,8 @@ impl Board {
         }
         inner.absent_accounts.extend(known);
         if let Some(kept) = &mut inner.kept {
-            // what has just come, came with counters that are kept already
+            // what has just come, came with counters that are kept already, or is still kept as it was when it left
             let Statuses { providers, accounts } = &inner.latest;
-            kept.accounts.retain(|id, _| accounts.contains_key(id));
-            kept.providers.retain(|name, _| providers.contains_key(name));
             for (id, status) in accounts {
                 kept.accounts.entry(id.clone()).or_insert_with(|| status.clone());
             }

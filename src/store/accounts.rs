@@ -46,10 +46,9 @@ impl Recalled {
         };
         let since = if origin.is_of(boot) {
             Since::ThisBoot
-        } else if now.wall.as_millisecond() >= origin.wall_ms {
-            Since::EarlierBoot
         } else {
-            Since::Unknown
+            let written = origin.now().filter(|written| written.wall <= now.wall);
+            written.map_or(Since::Unknown, Since::EarlierBoot)
         };
         Self {
             accounts: accounts.into_iter().map(|memory| (memory.id(), memory)).collect(),

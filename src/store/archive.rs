@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::state_file::StateFile;
 
 /// Which file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     /// What was sent to the providers: must be true before the next request leaves.
     Limits,

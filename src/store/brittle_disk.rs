@@ -31,11 +31,11 @@ struct Inner {
     unconfirmed: Vec<BTreeMap<PathBuf, Content>>,
     /// Operations until the power fails; then everything fails.
     operations_left: Option<usize>,
+    dead: bool,
     /// While set, every write fails with this.
     failing: Option<io::ErrorKind>,
     now: Timestamp,
     written: BTreeMap<PathBuf, Timestamp>,
-    bytes_written: u64,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ impl BrittleDisk {
     /// The power is back.
     pub(crate) fn restart(&self, crash: Crash) {
         let mut inner = self.lock();
-        inner.operations_left = None;
+        (inner.operations_left, inner.dead) = (None, false);
         let unconfirmed = std::mem::take(&mut inner.unconfirmed);
         let kept = match crash {
             Crash::LosesAll => 0,
@@ -67,6 +67,11 @@ impl BrittleDisk {
             }
             content.synced = true;
         }
+    }
+
+    /// False from the operation on at which the power failed.
+    pub(crate) fn has_power(&self) -> bool {
+        !self.lock().dead
     }
 
     /// From now on every change fails, or no longer.
@@ -89,8 +94,13 @@ impl BrittleDisk {
     /// One operation, unless the power has failed or the disk is in trouble.
     fn operation(&self) -> io::Result<MutexGuard<'_, Inner>> {
         let mut inner = self.lock();
-        if let Some(left) = &mut inner.operations_left {
-            *left = left.checked_sub(1).ok_or_else(|| io::Error::other("no power"))?;
+        match inner.operations_left {
+            Some(0) => {
+                inner.dead = true;
+                return Err(io::Error::other("no power"));
+            }
+            Some(left) => inner.operations_left = Some(left - 1),
+            None => {}
         }
         match inner.failing {
             Some(kind) => Err(kind.into()),
@@ -122,7 +132,6 @@ impl Disk for BrittleDisk {
         for names in &mut inner.unconfirmed {
             names.insert(path.to_owned(), content.clone());
         }
-        inner.bytes_written += bytes.len() as u64;
         Ok(())
     }
 

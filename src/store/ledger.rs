@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::origin::Origin;
 use crate::clock::{BootTime, Now};
-use crate::rate_limit::{History, Quota, RateLimiter};
+use crate::rate_limit::{History, LINGERS, Quota, RateLimiter};
 
 /// Losing what fills so short a window costs no more than this, and so its whole content is leased at once.
 const SHORT: Duration = Duration::from_secs(10);
@@ -164,7 +164,7 @@ impl Saved {
         // set in between
         let here = |ms: u64| {
             if origin.is_of(boot) {
-                BootTime::from_boot(Duration::from_millis(ms)).min(now.boot)
+                BootTime::from_boot(Duration::from_millis(ms)).min(now.boot + LINGERS)
             } else {
                 BootTime::default()
             }
@@ -174,8 +174,8 @@ impl Saved {
             if origin.is_of(boot) { BootTime::from_boot(Duration::from_millis(until)) } else { now.boot + left }
         });
         let settled = self.completed.iter().map(|(ms, count)| (here(*ms), *count));
-        // whoever sent the rest is gone, and so it has arrived by now if ever
-        let unsettled = (self.unsettled > 0).then_some((now.boot, self.unsettled));
+        // whoever sent the rest is gone, and so it arrives soon or never
+        let unsettled = (self.unsettled > 0).then_some((now.boot + LINGERS, self.unsettled));
         History { completed: settled.chain(unsettled).collect(), unsettled: 0, paused_until }
     }
 }
@@ -263,15 +263,16 @@ mod tests {
         let mut ledger = Ledger::open(Some(reread(&written)), "b1", &now(5_000));
         ledger.know(&name, &after, now(5_000).boot);
         assert_eq!(remaining(&after, 5_000), 97);
-        assert_eq!(remaining(&after, 65_059), 97);
-        assert_eq!(remaining(&after, 65_060), 100);
+        // what was on its way then may arrive five seconds later
+        assert_eq!(remaining(&after, 70_059), 97);
+        assert_eq!(remaining(&after, 70_060), 100);
     }
 
     #[test]
     fn an_unknown_past_fills_the_window() {
         let limiter = limiter(100, 60);
         Ledger::open(None, "b1", &now(0)).know(&"p".into(), &limiter, now(0).boot);
-        assert_eq!(remaining(&limiter, 60_059), 0);
+        assert_eq!(remaining(&limiter, 65_059), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! before a token is used, the other now and then. A disk in trouble never stops polling. The limits hold in this
 //! process all the same, the next start takes its window for full, and a metric tells.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -64,7 +65,8 @@ struct Inner {
     /// One lease at a time, so that those who wait share it.
     leasing: tokio::sync::Mutex<()>,
     told: Told,
-    failing: Mutex<bool>,
+    /// The parts whose last write failed.
+    failing: Mutex<BTreeSet<Part>>,
     _lock: Option<Lock>,
 }
 
@@ -124,7 +126,10 @@ impl Store {
         let taken = lock.map(|lock| (lock, recall(&place, is_new)));
         let taken = taken.and_then(|(lock, (files, memory))| Ok((lock, Archive::start(files)?, memory)));
         let (lock, archive, memory) = match taken {
-            Ok((lock, archive, memory)) => (Some(lock), Some(archive), memory),
+            Ok((lock, archive, memory)) => {
+                told(memory.written);
+                (Some(lock), Some(archive), memory)
+            }
             Err(error) => {
                 let path = place.path.display();
                 tracing::error!(
@@ -251,8 +256,13 @@ impl Inner {
         let Some(archive) = &self.archive else { return };
         // these types have nothing that cannot be written as JSON; nothing is no content that anybody would read
         let outcome = archive.replace(part, Box::new(move || serde_json::to_vec(&content()).unwrap_or_default())).await;
-        (self.told)(outcome.is_ok());
-        let was_failing = std::mem::replace(&mut *locked(&self.failing), outcome.is_err());
+        let was_failing = {
+            let mut failing = locked(&self.failing);
+            let was_failing = failing.remove(&part);
+            failing.extend(outcome.is_err().then_some(part));
+            (self.told)(failing.is_empty());
+            was_failing
+        };
         match outcome {
             Ok(()) if was_failing => tracing::info!("the state is written again"),
             Err(error) if !was_failing => tracing::error!(
@@ -287,6 +297,8 @@ struct Everything {
     ledger: Ledger,
     accounts: Recalled,
     sessions: Sessions,
+    /// Whether the disk takes what is written now.
+    written: bool,
 }
 
 impl Everything {
@@ -296,6 +308,7 @@ impl Everything {
             ledger: Ledger::open(None, &place.boot, &now),
             accounts: Recalled::of(None, &place.boot, &now),
             sessions: Sessions::default(),
+            written: false,
         }
     }
 }
@@ -312,7 +325,7 @@ fn recall(place: &Place, is_new: bool) -> (Files, Everything) {
     let (accounts, found_accounts) = open(None, "accounts");
     let (sessions, found_sessions) = open(Some("sessions"), "sessions");
 
-    let written: Option<ledger::Written> = match found_limits {
+    let last: Option<ledger::Written> = match found_limits {
         // a lock that was there before says that there was a state, and it is gone
         Found::Nothing if is_new => Some(ledger::Written::nothing(&place.boot, &now)),
         Found::Last(body) => parsed(&limits, &body).filter(|written: &ledger::Written| {
@@ -339,10 +352,12 @@ fn recall(place: &Place, is_new: bool) -> (Files, Everything) {
             None
         }
     };
-    let mut ledger = Ledger::open(written, &place.boot, &now);
+    let mut ledger = Ledger::open(last, &place.boot, &now);
     // a disk that takes nothing now has perhaps taken nothing for a while
     let (content, _) = ledger.proposal(&place.boot, &now);
-    if let Err(error) = limits.replace(&serde_json::to_vec(&content).unwrap_or_default()) {
+    let outcome = limits.replace(&serde_json::to_vec(&content).unwrap_or_default());
+    let written = outcome.is_ok();
+    if let Err(error) = outcome {
         tracing::error!("{} cannot be written ({error}): each limit is taken for spent", limits.path().display());
         limits.forget();
         ledger = Ledger::open(None, &place.boot, &now);
@@ -369,7 +384,8 @@ fn recall(place: &Place, is_new: bool) -> (Files, Everything) {
         }
     };
     let accounts_known = Recalled::of(known, &place.boot, &now);
-    (Files { limits, accounts, sessions }, Everything { ledger, accounts: accounts_known, sessions: sessions_kept })
+    let files = Files { limits, accounts, sessions };
+    (files, Everything { ledger, accounts: accounts_known, sessions: sessions_kept, written })
 }
 
 /// The content, whose checksum is right.

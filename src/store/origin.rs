@@ -1,8 +1,11 @@
 //! When and on which boot something was written: without that its times mean nothing.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Now;
+use crate::clock::{BootTime, Now};
 
 /// The clocks at the time of writing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,12 @@ impl Origin {
             boot_ms: u64::try_from(now.boot.since_boot().as_millis()).unwrap_or(u64::MAX),
             wall_ms: now.wall.as_millisecond(),
         }
+    }
+
+    /// The clocks as they were; none if no clock can have been so.
+    pub(super) fn now(&self) -> Option<Now> {
+        let wall = Timestamp::from_millisecond(self.wall_ms).ok()?;
+        Some(Now { boot: BootTime::from_boot(Duration::from_millis(self.boot_ms)), wall })
     }
 
     /// True if it was written since this machine booted: then times since boot are the same clock's.

@@ -110,15 +110,24 @@ impl StateFile {
         }
         self.disk.rename(&new, &self.path)?;
         self.generation = generation;
-        self.disk.sync_directory(self.path.parent().unwrap_or(Path::new(".")))
+        self.disk.sync_directory(self.directory())
     }
 
     /// Makes the content unknown to the next start, as far as that can be done: it is no longer true.
     pub(super) fn forget(&mut self) {
+        if self.untouchable.is_some() {
+            return;
+        }
         for path in [self.path.clone(), self.named("new"), self.named("previous")] {
             // whoever cannot remove it cannot replace it either, and the next start finds that out
             let _ = self.disk.remove(&path);
         }
+        // a loss of power must not bring it back
+        let _ = self.disk.sync_directory(self.directory());
+    }
+
+    fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
     }
 
     fn look(&self, path: &Path) -> Content {
@@ -262,6 +271,7 @@ mod tests {
             let (mut file, found) = open(&disk);
             assert!(matches!(found, Found::Unusable(_)), "{found:?}");
             assert!(file.replace(b"x").is_err());
+            file.forget();
             assert_eq!(disk.read(Path::new(PATH)).unwrap().unwrap(), text.as_bytes());
         }
     }
@@ -281,5 +291,7 @@ mod tests {
         file.replace(b"two").unwrap();
         file.forget();
         assert_eq!(open(&disk).1, Found::Nothing);
+        disk.restart(Crash::LosesAll);
+        assert_eq!(open(&disk).1, Found::Nothing, "nor after a loss of power");
     }
 }

@@ -2,7 +2,7 @@
 
 import re
 
-DEFAULTS = "{ interval: 5s, timeout: 2s, stale_after: 12s }"
+DEFAULTS = "{ interval: %s, timeout: 2s, stale_after: 12s }"
 STALE_AFTER = 12
 # one request above what the accounts need, so that the limit is felt and not only obeyed
 LIMITS = {
@@ -14,19 +14,21 @@ LIMITS = {
 
 
 class Config:
-    def __init__(self, written):
+    def __init__(self, written, limits=LIMITS, state=None, interval="5s"):
         """From the file that the sandbox wrote; the copy stands beside it, where the secrets are."""
         self.written = written
         self.path = written.with_name("quick.yaml")
-        self.good = self._quick(written.read_text("utf-8"))
+        self.good = self._quick(written.read_text("utf-8"), limits, interval)
+        if state:
+            self.good += f"state: {{ file: {state} }}\n"
         self.restore()
 
     @staticmethod
-    def _quick(text):
-        text, changed = re.subn(r"(?m)^defaults: .*$", f"defaults: {DEFAULTS}", text)
-        text, paces = re.subn(r"(?m)^( +)interval: \w+$", r"\1interval: 5s", text)
+    def _quick(text, limits, interval):
+        text, changed = re.subn(r"(?m)^defaults: .*$", f"defaults: {DEFAULTS % interval}", text)
+        text, paces = re.subn(r"(?m)^( +)interval: \w+$", rf"\g<1>interval: {interval}", text)
         assert (changed, paces > 8) == (1, True), "the sandbox writes its configuration in another form now"
-        for provider, windows in LIMITS.items():
+        for provider, windows in limits.items():
             lines = "".join(f"\n      - {{ requests: {requests}, per: {seconds}s }}" for requests, seconds in windows)
             entry = rf"(?s)(  - name: {provider}\n.*?rate_limit:)(?:\n      - \{{ requests[^\n]*)+"
             text, changed = re.subn(entry, rf"\g<1>{lines}", text, count=1)

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 
+import crashes
 import documents
 import hurry
 import pager
@@ -227,6 +228,7 @@ SCENARIO = [
     nothing_leaks,
     check_commands,
     check_demo,
+    crashes.crashes_are_survived,
     documents.documents_are_true,
 ]
 

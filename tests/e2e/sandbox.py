@@ -7,9 +7,9 @@ from program import Program
 
 
 class Sandbox(Program):
-    def __init__(self, binary, directory, logs):
+    def __init__(self, binary, directory, logs, name="sandbox", more=()):
         arguments = [binary, "sandbox", "--still", "--web.listen-address", "127.0.0.1:0", "--write-config", directory]
-        super().__init__("sandbox", arguments, logs)
+        super().__init__(name, [*arguments, *more], logs)
         self.url = self.address(r"on (http://[0-9.:]+)/") + "/-/sandbox"
 
     def state(self):
@@ -29,6 +29,9 @@ class Sandbox(Program):
     def order(self, provider, account, **change):
         answer = ask(f"{self.url}/accounts/{provider}/{account}", "PUT", body=json.dumps(change))
         assert answer.status == 200, f"{provider}/{account} {change}: {answer.text}"
+
+    def expire_tokens(self):
+        assert ask(f"{self.url}/tokens/expire", "POST").status == 200
 
     def arrivals(self):
         return ask(f"{self.url}/arrivals").json["arrivals"]

@@ -10,8 +10,10 @@ use crate::failure::ErrorReason;
 use crate::rate_limit::{Quota, Window};
 
 mod reload;
+mod restarts;
 mod stage;
 mod stale;
+mod world;
 
 use stage::{Entry, Stage, fleet, reply, secs, settle};
 
