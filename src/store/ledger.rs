@@ -165,6 +165,9 @@ impl Saved {
         let here = |ms: u64| {
             if origin.is_of(boot) {
                 BootTime::from_boot(Duration::from_millis(ms)).min(now.boot + LINGERS)
+            } else if origin.is_since_boot(now) {
+                // another machine wrote it, while this one was up
+                now.boot
             } else {
                 BootTime::default()
             }
@@ -284,10 +287,26 @@ mod tests {
         before.lock().unwrap().pause(now(530_000).boot);
         let written = reread(&ledger.proposal("b1", &now(510_000)).0);
         let after = limiter(10, 60);
-        Ledger::open(Some(written), "b2", &now(7_000)).know(&"p".into(), &after, now(7_000).boot);
+        let booted = Now { boot: now(7_000).boot, ..now(530_000) };
+        Ledger::open(Some(written), "b2", &booted).know(&"p".into(), &after, now(7_000).boot);
         assert_eq!(remaining(&after, 7_000), 9);
         assert_eq!(remaining(&after, 60_060), 10);
         assert_eq!(after.lock().unwrap().paused_until(now(7_000).boot), Some(now(27_000).boot));
+    }
+
+    #[test]
+    fn what_another_machine_sent_counts_from_now_on() {
+        let mut ledger = Ledger::default();
+        let before = limiter(10, 60);
+        ledger.know(&"p".into(), &before, now(500_000).boot);
+        send(&before, 500_000);
+        let written = reread(&ledger.proposal("b1", &now(510_000)).0);
+        // up since long before that was written
+        let here = Now { boot: BootTime::from_boot(Duration::from_secs(1_000_000)), ..now(520_000) };
+        let after = limiter(10, 60);
+        Ledger::open(Some(written), "b2", &here).know(&"p".into(), &after, here.boot);
+        assert_eq!(after.lock().unwrap().remaining(here.boot + Duration::from_secs(60)), [9]);
+        assert_eq!(after.lock().unwrap().remaining(here.boot + Duration::from_secs(61)), [10]);
     }
 
     #[test]

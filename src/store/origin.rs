@@ -33,6 +33,12 @@ impl Origin {
         Some(Now { boot: BootTime::from_boot(Duration::from_millis(self.boot_ms)), wall })
     }
 
+    /// True if by the wall clock it was written after this machine booted.
+    pub(super) fn is_since_boot(&self, now: &Now) -> bool {
+        let booted = now.wall_at(BootTime::default());
+        self.wall_ms > booted.as_millisecond()
+    }
+
     /// True if it was written since this machine booted: then times since boot are the same clock's.
     pub(super) fn is_of(&self, boot: &str) -> bool {
         // a machine that does not say which boot this is may have booted since
