@@ -42,6 +42,8 @@ struct ReadingMemory {
     taken: Timestamp,
     /// The same on the boot clock, in milliseconds.
     taken_boot_ms: u64,
+    /// If it is from before that boot: how old it was then.
+    age_at_boot_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,8 +76,13 @@ struct FlowMemory {
 pub enum Since {
     /// It was written since this machine booted: both clocks go on.
     ThisBoot,
-    /// It was written before the machine booted, at this time of then: only the wall clock goes on.
-    EarlierBoot(Now),
+    /// It was written before the machine booted: only the wall clock goes on.
+    EarlierBoot {
+        /// The clocks of then.
+        written: Now,
+        /// The clocks of now.
+        read: Now,
+    },
     /// It was written before the machine booted, and in the future of the wall clock: nobody knows how old it is.
     Unknown,
 }
@@ -161,23 +168,26 @@ impl ReadingMemory {
             taken: taken.wall,
             // rounded down: it may look older than it is, never younger
             taken_boot_ms: u64::try_from(taken.boot.since_boot().as_millis()).unwrap_or_default(),
+            age_at_boot_ms: u64::try_from(snapshot.age_at_boot().as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX),
         }
     }
 
     fn snapshot(&self, config: &AccountConfig, since: Since) -> Option<Snapshot> {
-        let boot = BootTime::from_boot(std::time::Duration::from_millis(self.taken_boot_ms));
-        let taken = match since {
-            Since::ThisBoot => Now { boot, wall: self.taken },
-            // it is at least as old as this boot, and was as old as its own boot clock said: the other one may have
-            // been set back after it was taken
-            Since::EarlierBoot(written) => {
-                Now { boot: BootTime::default(), wall: self.taken.min(written.wall_at(boot)) }
+        let millis = std::time::Duration::from_millis;
+        let (boot, age_at_boot) = (BootTime::from_boot(millis(self.taken_boot_ms)), millis(self.age_at_boot_ms));
+        let (taken, age_at_boot) = match since {
+            Since::ThisBoot => (Now { boot, wall: self.taken }, age_at_boot),
+            Since::EarlierBoot { written, read } => {
+                // it was as old as its own boot clock said: the other one may have been set back after it was taken
+                let taken = written.wall_at(boot).checked_sub(age_at_boot).ok()?.min(self.taken);
+                let taken = Now { boot: BootTime::default(), wall: taken };
+                (taken, read.age_of(&taken).saturating_sub(read.boot.since_boot()))
             }
             Since::Unknown => return None,
         };
         let balances: Option<Vec<_>> = self.balances.iter().map(|balance| balance.balance(config)).collect();
         let reading = Reading::recalled(balances?)?;
-        Snapshot::of(config, reading, taken).ok()
+        Some(Snapshot::of(config, reading, taken).ok()?.aged(age_at_boot))
     }
 }
 

@@ -87,7 +87,7 @@ impl AccountStatus {
 
     /// The last good reading, if it is young enough to be vouched for at `now`.
     pub fn fresh(&self, now: &Now) -> Option<&Arc<Snapshot>> {
-        self.snapshot.as_ref().filter(|snapshot| now.age_of(snapshot.taken()) <= self.config.stale_after)
+        self.snapshot.as_ref().filter(|snapshot| snapshot.age(now) <= self.config.stale_after)
     }
 
     /// True once a poll has ended, well or badly.

@@ -1,5 +1,7 @@
 //! A reading with its age: the one thing that can be filed as a good outcome.
 
+use std::time::Duration;
+
 use crate::clock::Now;
 use crate::config::AccountConfig;
 use crate::failure::{ErrorReason, Failure};
@@ -10,6 +12,8 @@ use crate::providers::Reading;
 pub struct Snapshot {
     reading: Reading,
     taken: Now,
+    /// How old it was when the machine booted, if it is from before that.
+    age_at_boot: Duration,
 }
 
 impl Snapshot {
@@ -18,9 +22,25 @@ impl Snapshot {
     pub fn of(config: &AccountConfig, reading: Reading, taken: Now) -> Result<Self, Failure> {
         let read = reading.balances().iter().map(|balance| (balance.wallet, &balance.currency));
         if read.eq(config.wallets.iter().map(|(wallet, currency)| (*wallet, currency))) {
-            return Ok(Self { reading, taken });
+            return Ok(Self { reading, taken, age_at_boot: Duration::ZERO });
         }
         Err(Failure::new(ErrorReason::Internal, "the adapter read other wallets than it announced; this is a bug"))
+    }
+
+    /// The same from before the machine booted, when it was this old already.
+    pub(super) fn aged(self, age_at_boot: Duration) -> Self {
+        Self { age_at_boot, ..self }
+    }
+
+    /// How old it was when the machine booted; zero if it was taken since.
+    pub(super) const fn age_at_boot(&self) -> Duration {
+        self.age_at_boot
+    }
+
+    /// How old it is. What it was at the boot cannot be undone by setting the wall clock back.
+    pub fn age(&self, now: &Now) -> Duration {
+        let before = if self.age_at_boot.is_zero() { Duration::ZERO } else { self.age_at_boot + now.boot.since_boot() };
+        now.age_of(&self.taken).max(before)
     }
 
     /// What was read.

@@ -48,7 +48,7 @@ impl Recalled {
             Since::ThisBoot
         } else {
             let written = origin.now().filter(|written| written.wall <= now.wall);
-            written.map_or(Since::Unknown, Since::EarlierBoot)
+            written.map_or(Since::Unknown, |written| Since::EarlierBoot { written, read: *now })
         };
         Self {
             accounts: accounts.into_iter().map(|memory| (memory.id(), memory)).collect(),

@@ -79,9 +79,9 @@ fn write_account(html: &mut String, status: &AccountStatus, now: &Now) -> fmt::R
     }
     html.push_str("</td>\n<td>");
     match (fresh, &status.snapshot) {
-        (Some(snapshot), _) => write!(html, "<b class=\"good\">fresh</b> {}", Ago(now.age_of(snapshot.taken())))?,
+        (Some(snapshot), _) => write!(html, "<b class=\"good\">fresh</b> {}", Ago(snapshot.age(now)))?,
         (None, Some(snapshot)) => {
-            write!(html, "<b class=\"bad\">stale</b> withdrawn; read {}", Ago(now.age_of(snapshot.taken())))?;
+            write!(html, "<b class=\"bad\">stale</b> withdrawn; read {}", Ago(snapshot.age(now)))?;
         }
         (None, None) if status.attempted() => html.push_str("<b class=\"bad\">never read</b>"),
         (None, None) => html.push_str("<b class=\"note\">not polled yet</b>"),
