@@ -10,6 +10,10 @@ use std::time::Duration;
 
 use crate::clock::BootTime;
 
+mod history;
+
+pub use history::{History, LINGERS};
+
 /// Completions are remembered for at least this long, so that a longer window that comes by a reload knows what
 /// was sent before it. A window beyond it, when it is new, starts with this much history.
 const LEAST_REMEMBERED: Duration = Duration::from_secs(60 * 60 + 4);
@@ -49,25 +53,6 @@ impl Quota {
         self.windows.iter().map(Window::counted_for).max().unwrap_or_default()
     }
 }
-
-/// What a limiter knows of what was sent: enough to go on with after a restart. Made coarser with age, always to the
-/// later side, so that it is short however many requests there were.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct History {
-    /// Completions, oldest first: when, and how many at that time or a little before it.
-    pub completed: Vec<(BootTime, u32)>,
-    /// Requests of which nobody knows how far they got.
-    pub unsettled: u32,
-    /// Until when nobody may go.
-    pub paused_until: Option<BootTime>,
-}
-
-/// What a process had on its way when it was killed may arrive so much later: the kernel goes on sending.
-pub const LINGERS: Duration = Duration::from_secs(5);
-/// Completions that lie closer together than this share of their age are one entry of a history.
-const COARSENESS: u32 = 32;
-/// Most completions that a history brings back: a longer one is damaged, or of a limit that nobody has.
-const MOST_RECALLED: u32 = 1_000_000;
 
 /// A place in the queue for one request. Whoever holds it must hand it back: [`RateLimiter::finished`] after the
 /// request, [`RateLimiter::leave`] without one.
@@ -196,44 +181,6 @@ impl RateLimiter {
         self.quota.windows.iter().map(free).collect()
     }
 
-    /// What is known of what was sent.
-    pub fn history(&self, now: BootTime) -> History {
-        let mut completed: Vec<(BootTime, u32)> = Vec::new();
-        for done in self.completed.iter().rev() {
-            match completed.last_mut() {
-                Some((latest, count)) if latest.since(*done) <= now.since(*latest) / COARSENESS => *count += 1,
-                Some(_) | None => completed.push((*done, 1)),
-            }
-        }
-        completed.reverse();
-        History { completed, unsettled: self.in_flight, paused_until: self.paused_until(now) }
-    }
-
-    /// Takes in what an earlier limiter knew. What was not settled then counts as completed in a moment: whoever sent it
-    /// is gone, and it arrives soon or never.
-    pub fn recall(&mut self, history: &History, now: BootTime) {
-        let latest = now + LINGERS;
-        let settled = history.completed.iter().map(|(done, count)| ((*done).min(latest), *count));
-        let mut left = MOST_RECALLED;
-        // the newest first, since they count the longest
-        for (done, count) in std::iter::once((latest, history.unsettled)).chain(settled.rev()) {
-            let count = count.min(left);
-            left -= count;
-            self.completed.extend(std::iter::repeat_n(done, count as usize));
-        }
-        self.completed.make_contiguous().sort_unstable();
-        self.forget(now);
-        if let Some(until) = history.paused_until {
-            self.pause(until);
-        }
-    }
-
-    /// Nothing is known of what was sent before, and so every window may be full.
-    pub fn assume_spent(&mut self, now: BootTime) {
-        let most = self.quota.windows.iter().map(|window| window.requests).max().unwrap_or_default();
-        self.recall(&History { unsettled: most, ..History::default() }, now);
-    }
-
     /// True if nothing is waiting, in flight, counted or paused: forgetting this limiter forgets nothing.
     pub fn is_idle(&self, now: BootTime) -> bool {
         let counted = self.completed.iter().any(|done| now.since(*done) < self.quota.counted_for());
@@ -259,18 +206,18 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
-    fn at(millis: u64) -> BootTime {
+    pub(super) fn at(millis: u64) -> BootTime {
         BootTime::from_boot(Duration::from_millis(millis))
     }
 
-    fn quota(windows: &[(u32, Duration)]) -> Quota {
+    pub(super) fn quota(windows: &[(u32, Duration)]) -> Quota {
         Quota { windows: windows.iter().map(|&(requests, per)| Window { requests, per }).collect() }
     }
 
     /// One request that starts at `start` and takes `latency`, in milliseconds.
-    fn send(limiter: &mut RateLimiter, start: u64, latency: u64) {
+    pub(super) fn send(limiter: &mut RateLimiter, start: u64, latency: u64) {
         let ticket = limiter.join();
         assert_eq!(limiter.admit(&ticket, at(start)), Admission::Go, "at {start} ms");
         limiter.finished(ticket, at(start + latency));
@@ -346,69 +293,7 @@ mod tests {
         assert!(limiter.is_idle(at(60_060)));
     }
 
-    #[test]
-    fn what_was_sent_is_recalled() {
-        let mut limiter = RateLimiter::new(quota(&[(3, MINUTE)]));
-        send(&mut limiter, 1_000, 500);
-        send(&mut limiter, 30_000, 500);
-        let flying = limiter.join();
-        assert_eq!(limiter.admit(&flying, at(40_000)), Admission::Go);
-        limiter.pause(at(50_000));
-        let history = limiter.history(at(41_000));
-        assert_eq!(history.completed, [(at(1_500), 1), (at(30_500), 1)]);
-        assert_eq!((history.unsettled, history.paused_until), (1, Some(at(50_000))));
-
-        let mut next = RateLimiter::new(quota(&[(3, MINUTE)]));
-        next.recall(&history, at(45_000));
-        assert_eq!(next.remaining(at(45_000)), [0]);
-        assert_eq!(next.paused_until(at(45_000)), Some(at(50_000)));
-        let ticket = next.join();
-        assert_eq!(next.admit(&ticket, at(50_000)), Admission::At(at(61_560)));
-        assert_eq!(
-            next.remaining(at(90_560)),
-            [2],
-            "what was in flight counts from the restart on, and what it takes to arrive"
-        );
-        assert_eq!(next.remaining(at(110_059)), [2]);
-        assert_eq!(next.remaining(at(110_060)), [3]);
-    }
-
-    #[test]
-    fn an_unknown_past_is_a_full_window() {
-        let mut limiter = RateLimiter::new(quota(&[(100, MINUTE), (2, Duration::from_secs(1))]));
-        limiter.assume_spent(at(5_000));
-        assert_eq!(limiter.remaining(at(70_059)), [0, 2]);
-        assert_eq!(limiter.remaining(at(70_060)), [100, 2]);
-    }
-
     proptest! {
-        /// However coarse a history is, a limiter that recalls it has never more room than the one that wrote it, and
-        /// it is short.
-        #[test]
-        fn a_history_never_widens_a_window(
-            gaps in proptest::collection::vec(0_u64..60_000, 1..400),
-            per in 1_000_u64..3_600_000,
-            later in 0_u64..3_600_000,
-        ) {
-            let windows = [(1_000, Duration::from_millis(per)), (900, Duration::from_millis(per / 7 + 1))];
-            let mut limiter = RateLimiter::new(quota(&windows));
-            let mut clock = 0;
-            for gap in gaps {
-                clock += gap;
-                send(&mut limiter, clock, 0);
-            }
-            let history = limiter.history(at(clock));
-            prop_assert!(history.completed.len() < 700, "{}", history.completed.len());
-            let mut next = RateLimiter::new(quota(&windows));
-            next.recall(&history, at(clock));
-            prop_assert_eq!(next.remaining(at(clock)).len(), 2);
-            for moment in [clock, clock + later / 9, clock + later] {
-                for (recalled, known) in next.remaining(at(moment)).iter().zip(limiter.remaining(at(moment))) {
-                    prop_assert!(*recalled <= known, "{recalled} > {known} at {moment}");
-                }
-            }
-        }
-
         /// The law itself, as the provider would see it: requests may arrive at any moment between their
         /// start and their completion, and no window ever holds more than the quota.
         #[test]
