@@ -33,6 +33,12 @@ impl Origin {
         Some(Now { boot: BootTime::from_boot(Duration::from_millis(self.boot_ms)), wall })
     }
 
+    /// When something happened so many milliseconds after the boot. What happened before this boot happened, for all
+    /// we can prove, as it began: the other clock may have been set in between.
+    pub(super) fn time(&self, ms: u64, boot: &str) -> BootTime {
+        if self.is_of(boot) { BootTime::from_boot(Duration::from_millis(ms)) } else { BootTime::default() }
+    }
+
     /// True if it was written since this machine booted: then times since boot are the same clock's.
     pub(super) fn is_of(&self, boot: &str) -> bool {
         // a machine that does not say which boot this is may have booted since
