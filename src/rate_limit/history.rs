@@ -57,10 +57,10 @@ impl RateLimiter {
         }
     }
 
-    /// Nothing is known of what was sent before, and so every window may be full.
-    pub fn assume_spent(&mut self, now: BootTime) {
+    /// Nothing is known of what was sent before `until`, and so every window may have been full then.
+    pub fn assume_spent(&mut self, until: BootTime, now: BootTime) {
         let most = self.quota.windows.iter().map(|window| window.requests).max().unwrap_or_default();
-        self.recall(&History { unsettled: most, ..History::default() }, now);
+        self.recall(&History { completed: vec![(until + LINGERS, most)], ..History::default() }, now);
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn an_unknown_past_is_a_full_window() {
         let mut limiter = RateLimiter::new(quota(&[(100, MINUTE), (2, Duration::from_secs(1))]));
-        limiter.assume_spent(at(5_000));
+        limiter.assume_spent(at(5_000), at(5_000));
         assert_eq!(limiter.remaining(at(70_059)), [0, 2]);
         assert_eq!(limiter.remaining(at(70_060)), [100, 2]);
     }

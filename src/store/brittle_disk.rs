@@ -163,6 +163,8 @@ impl Disk for BrittleDisk {
     }
 
     fn changed(&self, path: &Path) -> io::Result<Timestamp> {
-        self.lock().written.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+        let inner = self.lock();
+        let changed = inner.written.get(path).filter(|_| inner.files.contains_key(path));
+        changed.copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }

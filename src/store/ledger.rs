@@ -24,6 +24,8 @@ const SHARE: u32 = 32;
 pub(super) struct Written {
     pub(super) origin: Origin,
     providers: BTreeMap<String, Saved>,
+    /// Nothing is known of what was sent until so many milliseconds after the boot.
+    unknown_until: Option<u64>,
 }
 
 /// What was sent to one provider. Times are milliseconds since the boot that `origin` names.
@@ -40,7 +42,7 @@ struct Saved {
 impl Written {
     /// Before the first request ever.
     pub(super) fn nothing(boot: &str, now: &Now) -> Self {
-        Self { origin: Origin::new(boot, now), providers: BTreeMap::new() }
+        Self { origin: Origin::new(boot, now), providers: BTreeMap::new(), unknown_until: None }
     }
 }
 
@@ -50,8 +52,8 @@ pub(super) struct Ledger {
     entries: BTreeMap<Arc<str>, Entry>,
     /// Of providers that this configuration does not have, or not yet: their past does not end with their entry.
     absent: BTreeMap<Arc<str>, (History, Duration)>,
-    /// Nothing is known of what was sent before this start.
-    unknown: bool,
+    /// Nothing is known of what was sent until then.
+    unknown_until: Option<BootTime>,
 }
 
 #[derive(Debug)]
@@ -66,12 +68,15 @@ struct Entry {
 impl Ledger {
     /// A ledger that goes on where the last one ended; `None` if nothing can be known of it.
     pub(super) fn open(written: Option<Written>, boot: &str, now: &Now) -> Self {
-        let Some(written) = written else { return Self { unknown: true, ..Self::default() } };
+        let Some(written) = written else {
+            return Self { unknown_until: Some(now.boot), ..Self::default() };
+        };
+        let unknown_until = written.unknown_until.map(|ms| written.origin.time(ms, boot, now).min(now.boot));
         let absent = written.providers.into_iter().map(|(name, saved)| {
             let history = saved.history(&written.origin, boot, now);
             (name.into(), (history, Duration::from_millis(saved.counted_for_ms)))
         });
-        Self { absent: absent.collect(), ..Self::default() }
+        Self { absent: absent.collect(), unknown_until, ..Self::default() }
     }
 
     /// Keeps the book of this provider from now on. Its limiter learns what was sent before.
@@ -79,8 +84,8 @@ impl Ledger {
         let mut limiter = lock(shared);
         if let Some((history, _)) = self.absent.remove(name) {
             limiter.recall(&history, now);
-        } else if self.unknown {
-            limiter.assume_spent(now);
+        } else if let Some(until) = self.unknown_until {
+            limiter.assume_spent(until, now);
         }
         let entry = Entry { limiter: Arc::downgrade(shared), left: 0, waiting: 0 };
         self.entries.insert(name.clone(), entry);
@@ -126,7 +131,8 @@ impl Ledger {
         for (name, (history, counted_for)) in &self.absent {
             providers.insert(name.to_string(), Saved::of(history, *counted_for));
         }
-        (Written { origin: Origin::new(boot, now), providers }, leases)
+        let unknown_until = self.unknown_until.as_ref().map(later);
+        (Written { origin: Origin::new(boot, now), providers, unknown_until }, leases)
     }
 
     /// Nothing is sent any more: what was leased and not used was not sent.
@@ -148,9 +154,6 @@ impl Ledger {
 
 impl Saved {
     fn of(history: &History, counted_for: Duration) -> Self {
-        // a completion may look later than it was, never earlier
-        let later =
-            |time: &BootTime| u64::try_from(time.since_boot().as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
         Self {
             completed: history.completed.iter().map(|(done, count)| (later(done), *count)).collect(),
             unsettled: history.unsettled,
@@ -160,18 +163,7 @@ impl Saved {
     }
 
     fn history(&self, origin: &Origin, boot: &str, now: &Now) -> History {
-        // what happened before this boot happened, for all we can prove, as it began: the other clock may have been
-        // set in between
-        let here = |ms: u64| {
-            if origin.is_of(boot) {
-                BootTime::from_boot(Duration::from_millis(ms)).min(now.boot + LINGERS)
-            } else if origin.is_since_boot(now) {
-                // another machine wrote it, while this one was up
-                now.boot
-            } else {
-                BootTime::default()
-            }
-        };
+        let here = |ms: u64| origin.time(ms, boot, now).min(now.boot + LINGERS);
         let paused_until = self.paused_until.map(|until| {
             let left = Duration::from_millis(until.saturating_sub(origin.boot_ms));
             if origin.is_of(boot) { BootTime::from_boot(Duration::from_millis(until)) } else { now.boot + left }
@@ -181,6 +173,11 @@ impl Saved {
         let unsettled = (self.unsettled > 0).then_some((now.boot + LINGERS, self.unsettled));
         History { completed: settled.chain(unsettled).collect(), unsettled: 0, paused_until }
     }
+}
+
+/// In milliseconds. It may look later than it was, never earlier.
+fn later(time: &BootTime) -> u64 {
+    u64::try_from(time.since_boot().as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
 /// How many requests one write is good for.
@@ -276,6 +273,12 @@ mod tests {
         let limiter = limiter(100, 60);
         Ledger::open(None, "b1", &now(0)).know(&"p".into(), &limiter, now(0).boot);
         assert_eq!(remaining(&limiter, 65_059), 0);
+        // a start that ends before it sends anything knows no more than it did
+        let mut ledger = Ledger::open(None, "b1", &now(0));
+        let written = reread(&ledger.proposal("b1", &now(0)).0);
+        let after = self::limiter(100, 60);
+        Ledger::open(Some(written), "b1", &now(1_000)).know(&"p".into(), &after, now(1_000).boot);
+        assert_eq!((remaining(&after, 65_059), remaining(&after, 65_060)), (0, 100));
     }
 
     #[test]

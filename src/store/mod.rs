@@ -329,7 +329,7 @@ fn recall(place: &Place, is_new: bool) -> (Files, Everything) {
         // a lock that was there before says that there was a state, and it is gone
         Found::Nothing if is_new => Some(ledger::Written::nothing(&place.boot, &now)),
         Found::Last(body) => parsed(&limits, &body).filter(|written: &ledger::Written| {
-            let changed = place.disk.changed(limits.path()).map(Timestamp::as_millisecond);
+            let changed = place.disk.changed(limits.found_at()).map(Timestamp::as_millisecond);
             let in_place = changed.is_ok_and(|changed| (changed - written.origin.wall_ms).abs() <= MOST_APART_MS);
             if !in_place {
                 tracing::warn!(

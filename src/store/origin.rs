@@ -33,10 +33,18 @@ impl Origin {
         Some(Now { boot: BootTime::from_boot(Duration::from_millis(self.boot_ms)), wall })
     }
 
-    /// True if by the wall clock it was written after this machine booted.
-    pub(super) fn is_since_boot(&self, now: &Now) -> bool {
+    /// When something happened so many milliseconds after the boot. What happened before this boot happened, for all
+    /// we can prove, as it began: the other clock may have been set in between. What another machine did while this one
+    /// was up may have happened just now.
+    pub(super) fn time(&self, ms: u64, boot: &str, now: &Now) -> BootTime {
         let booted = now.wall_at(BootTime::default());
-        self.wall_ms > booted.as_millisecond()
+        if self.is_of(boot) {
+            BootTime::from_boot(Duration::from_millis(ms))
+        } else if self.wall_ms > booted.as_millisecond() {
+            now.boot
+        } else {
+            BootTime::default()
+        }
     }
 
     /// True if it was written since this machine booted: then times since boot are the same clock's.

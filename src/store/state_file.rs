@@ -24,6 +24,8 @@ pub(super) struct StateFile {
     path: PathBuf,
     kind: &'static str,
     generation: u64,
+    /// Where the content was found.
+    found_at: PathBuf,
     /// Somebody else's file, or a newer version's: it is left as it is.
     untouchable: Option<String>,
 }
@@ -52,7 +54,7 @@ enum Content {
 impl StateFile {
     /// Looks at what is there. A corrupt file is set aside under another name, ending in `suffix`.
     pub(super) fn open(disk: Arc<dyn Disk>, path: PathBuf, kind: &'static str, suffix: &str) -> (Self, Found) {
-        let mut file = Self { disk, path, kind, generation: 0, untouchable: None };
+        let mut file = Self { disk, found_at: path.clone(), path, kind, generation: 0, untouchable: None };
         let current = file.look(&file.path);
         let replacement = file.look(&file.named("new"));
         let previous = file.look(&file.named("previous"));
@@ -76,6 +78,9 @@ impl StateFile {
         // of a whole replacement beside a whole file nobody has been told: either will do
         let intact = lost.is_none();
         let candidates = [sound(current, intact), sound(replacement, intact), sound(previous, false)];
+        if candidates[0].is_none() && candidates[1].is_some() {
+            file.found_at = file.named("new");
+        }
         let best = candidates.into_iter().flatten().max_by_key(|(generation, _, is_last)| (*generation, *is_last));
         let found = match (best, lost) {
             (Some((generation, body, is_last)), _) => {
@@ -86,6 +91,11 @@ impl StateFile {
             (None, None) => Found::Nothing,
         };
         (file, found)
+    }
+
+    /// Where the last content was found: a replacement may not have had the time to take its name.
+    pub(super) fn found_at(&self) -> &Path {
+        &self.found_at
     }
 
     /// The file itself.
