@@ -364,7 +364,11 @@ mod tests {
         assert_eq!(next.paused_until(at(45_000)), Some(at(50_000)));
         let ticket = next.join();
         assert_eq!(next.admit(&ticket, at(50_000)), Admission::At(at(61_560)));
-        assert_eq!(next.remaining(at(90_560)), [2], "what was in flight counts from the restart on, and what it takes to arrive");
+        assert_eq!(
+            next.remaining(at(90_560)),
+            [2],
+            "what was in flight counts from the restart on, and what it takes to arrive"
+        );
         assert_eq!(next.remaining(at(110_059)), [2]);
         assert_eq!(next.remaining(at(110_060)), [3]);
     }

@@ -241,14 +241,14 @@ impl World {
         let clocks = Arc::new(Clocks(Instant::now(), Mutex::default()));
         // the machine has been up for a while
         clocks.change(|shift| shift.slept = secs(1_000));
-        let drive = Arc::new(Drive { disk: BrittleDisk::default(), clocks: clocks.clone(), full: Mutex::default(), accounts: Mutex::default() });
-        let log = Log {
-            rng: rng.fork(),
-            calm: false,
-            arrivals: BTreeMap::new(),
-            polling: BTreeSet::new(),
-            said: Vec::new(),
-        };
+        let drive = Arc::new(Drive {
+            disk: BrittleDisk::default(),
+            clocks: clocks.clone(),
+            full: Mutex::default(),
+            accounts: Mutex::default(),
+        });
+        let log =
+            Log { rng: rng.fork(), calm: false, arrivals: BTreeMap::new(), polling: BTreeSet::new(), said: Vec::new() };
         let wire = Arc::new(Wire { clocks: clocks.clone(), drive: drive.clone(), log: Mutex::new(log) });
         let intervals = [(); 2].map(|()| *rng.choice(&[20_u64, 60, 300]).unwrap());
         // what three accounts need, and hardly more
