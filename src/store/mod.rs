@@ -24,6 +24,8 @@ mod lock;
 mod origin;
 mod sessions;
 mod state_file;
+#[cfg(test)]
+mod tests;
 
 pub use accounts::Recalled;
 pub use disk::{Disk, SystemDisk, boot_id};
@@ -339,11 +341,7 @@ fn recall(place: &Place, is_new: bool) -> (Files, Everything) {
             }
             in_place
         }),
-        Found::Nothing => {
-            tracing::warn!("{} has gone: each limit is taken for spent", limits.path().display());
-            None
-        }
-        Found::Earlier(_) => {
+        Found::Nothing | Found::Earlier(_) => {
             tracing::warn!("{} was lost: each limit is taken for spent", limits.path().display());
             None
         }

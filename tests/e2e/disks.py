@@ -32,6 +32,13 @@ def full(ground, chance, told):
             fill(place)
             life.until(lambda scrape: written(scrape) == 0, 15, "the full disk is noticed")
             arrived = len(ground.sandbox.arrivals())
+
+            def no_room_for_the_book():
+                # each replacement frees what the one before it took
+                fill(place)
+                return not ground.file("limits").exists()
+
+            until(no_room_for_the_book, 30, "what could not be written is forgotten", pause=0.005)
             until(lambda: len(ground.sandbox.arrivals()) > arrived, 15, "polling goes on")
             life.kill()
         (place / "ballast").unlink()
@@ -52,7 +59,7 @@ full.ground = {"state": "disk/state"}
 
 
 def fill(place):
-    with open(place / "ballast", "wb", buffering=0) as ballast:
+    with open(place / "ballast", "ab", buffering=0) as ballast:
         try:
             while True:
                 ballast.write(bytes(512))

@@ -228,8 +228,8 @@ pub(super) struct World {
     is_new: bool,
     /// When the wall clock was set back in this boot, and by how much.
     set_back: Vec<(Duration, Duration)>,
-    /// By how much after this boot: nobody can know of it who was not told before the last one ended.
-    lenience: Duration,
+    /// Power failures, and by how much it was set back before them without a trace: nobody can know of it afterwards.
+    untold: Vec<(Duration, Duration)>,
     counted: BTreeMap<String, f64>,
     tally: Tally,
 }
@@ -268,7 +268,7 @@ impl World {
             removed: BTreeSet::new(),
             is_new: true,
             set_back: Vec::new(),
-            lenience: Duration::ZERO,
+            untold: Vec::new(),
             counted: BTreeMap::new(),
             tally: Tally::default(),
         }
@@ -453,7 +453,7 @@ impl World {
         self.tally.power_failures += 1;
         let (written, certain) = *self.drive.accounts.lock().unwrap();
         let unwritten = std::mem::take(&mut self.set_back).into_iter().filter(|(at, _)| !certain || *at >= written);
-        self.lenience = unwritten.map(|(_, by)| by).sum();
+        self.untold.push((self.clocks.real(), unwritten.map(|(_, by)| by).sum()));
         let crash = *self.rng.choice(&[Crash::LosesAll, Crash::KeepsAPart, Crash::KeepsAll]).unwrap();
         self.drive.disk.restart(crash);
         self.boots += 1;
@@ -493,7 +493,8 @@ impl World {
                 assert_eq!(whose, &**account, "a number under another name");
                 let age = real.saturating_sub(*asked);
                 // times in files are whole milliseconds
-                let most = status.config.stale_after + self.lenience + Duration::from_millis(2);
+                let untold = self.untold.iter().filter(|(at, _)| at >= asked).map(|(_, by)| *by).sum::<Duration>();
+                let most = status.config.stale_after + untold + Duration::from_millis(2);
                 assert!(age <= most, "{name}: shown at an age of {age:?}, {most:?} allowed");
             }
         }
