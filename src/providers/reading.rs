@@ -50,7 +50,7 @@ impl Reading {
             if balance.spendable().is_none() {
                 return schema("the reply does not say what can be spent");
             }
-            if balance.frozen.is_some_and(|frozen| frozen.is_negative()) {
+            if balance.frozen.is_some_and(crate::money::Amount::is_negative) {
                 return schema("the reply holds back less than nothing");
             }
             let figures = [balance.amount, balance.available, balance.frozen, balance.credit_limit];

@@ -18,9 +18,9 @@ async fn shown_for(stage: &Stage) -> u64 {
         assert!((figures, fresh) == (3, "1") || (figures, fresh) == (0, "0"), "{figures} figures, fresh {fresh}");
         assert!(gone == 0 || figures == 0, "it has come back");
         if figures > 0 {
-            seconds += 1
+            seconds += 1;
         } else {
-            gone += 1
+            gone += 1;
         }
         sleep(secs(1)).await;
     }
