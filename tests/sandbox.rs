@@ -12,7 +12,8 @@ use balance_exporter::account::Balance;
 use balance_exporter::clock::{BootTime, Clock, Now};
 use balance_exporter::document::Node;
 use balance_exporter::providers::{
-    Connection, Environment, Exchange, Login, LoginExchange, LoginStep, Provider, Renewal, Session, Site, Step, find,
+    Connection, Environment, Exchange, Login, LoginExchange, LoginStep, Provider, Reading, Renewal, Session, Site,
+    Step, find,
 };
 use balance_exporter::sandbox::{Grant, Limits, Sandbox, Settings, Window};
 use balance_exporter::secret::{Secret, Secrets, Source};
