@@ -1,9 +1,10 @@
 //! One exporter for one state: two would spend the same limit twice.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -23,6 +24,26 @@ pub(super) enum Refused {
     /// The disk does not let us.
     Io(io::Error),
 }
+
+/// Another exporter uses this state.
+#[derive(Debug)]
+pub struct Locked {
+    pub(super) path: PathBuf,
+    pub(super) holder: String,
+}
+
+impl fmt::Display for Locked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, holder } = self;
+        write!(
+            f,
+            "the state {} is in use by process {holder}: stop that one, or give this one another state.file",
+            path.display()
+        )
+    }
+}
+
+impl std::error::Error for Locked {}
 
 impl Lock {
     /// Takes the lock, or says who has it.

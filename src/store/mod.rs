@@ -29,6 +29,7 @@ mod tests;
 
 pub use accounts::Recalled;
 pub use disk::{Disk, SystemDisk, boot_id};
+pub use lock::Locked;
 
 use archive::{Archive, Files, Part};
 use ledger::Ledger;
@@ -77,26 +78,6 @@ impl fmt::Debug for Inner {
         f.write_str("Store")
     }
 }
-
-/// Another exporter uses this state.
-#[derive(Debug)]
-pub struct Locked {
-    path: PathBuf,
-    holder: String,
-}
-
-impl fmt::Display for Locked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, holder } = self;
-        write!(
-            f,
-            "the state {} is in use by process {holder}: stop that one, or give this one another state.file",
-            path.display()
-        )
-    }
-}
-
-impl std::error::Error for Locked {}
 
 /// Where the state is and what it needs from outside.
 pub struct Place {

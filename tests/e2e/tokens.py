@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from answer import ask
 
-KILLS = int(os.environ.get("CRASH_TOKEN_KILLS", 25))
+KILLS = int(os.environ.get("CRASH_TOKEN_KILLS", 12))
 # below what the sandbox allows, so that there is room for the log-ins by hand
 LIMITS = {"dialog": [(54, 60)], "payby": [(3, 10)], "bridge": [(3, 10)], "smilepayz": [(7, 12)]}
 

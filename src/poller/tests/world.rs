@@ -230,7 +230,7 @@ pub(super) struct World {
     set_back: Vec<(Duration, Duration)>,
     /// Power failures, and by how much it was set back before them without a trace: nobody can know of it afterwards.
     untold: Vec<(Duration, Duration)>,
-    counted: BTreeMap<String, f64>,
+    counted: BTreeMap<String, u64>,
     tally: Tally,
 }
 
@@ -432,12 +432,13 @@ impl World {
         drop((handle, edge));
         settle().await;
         let now = self.clocks.real();
-        let mut log = self.wire.log.lock().unwrap();
-        assert!(log.polling.is_empty(), "somebody polls on: {:?}", log.polling);
-        for arrival in log.arrivals.values_mut().flatten() {
-            *arrival = (*arrival).min(now);
+        {
+            let mut log = self.wire.log.lock().unwrap();
+            assert!(log.polling.is_empty(), "somebody polls on: {:?}", log.polling);
+            for arrival in log.arrivals.values_mut().flatten() {
+                *arrival = (*arrival).min(now);
+            }
         }
-        drop(log);
         if *unkept.lock().unwrap() {
             self.counted.clear();
         }
@@ -478,12 +479,15 @@ impl World {
         for status in &view.accounts {
             let AccountId { provider, account } = &status.config.id;
             let name = format!("{provider} {account}");
-            counts.push((format!("{name} polls"), status.polls as f64));
+            counts.push((format!("{name} polls"), status.polls));
             let failures: u64 = ErrorReason::ALL.into_iter().map(|reason| status.failures(reason)).sum();
-            counts.push((format!("{name} failures"), failures as f64));
+            counts.push((format!("{name} failures"), failures));
             for flow in &status.flows {
                 if flow.wallet == Wallet::new("payout") {
-                    counts.push((format!("{name} inflow"), flow.inflow.to_string().parse().unwrap()));
+                    counts.push((
+                        format!("{name} inflow"),
+                        flow.inflow.to_string().split('.').next().unwrap().parse().unwrap(),
+                    ));
                 }
             }
             if let Some(snapshot) = status.fresh(&now) {
@@ -499,7 +503,7 @@ impl World {
             }
         }
         for status in &view.providers {
-            counts.push((format!("{} requests", status.name), status.counts.requests as f64));
+            counts.push((format!("{} requests", status.name), status.counts.requests));
         }
         for (name, count) in counts {
             let before = self.counted.insert(name.clone(), count).unwrap_or_default();
