@@ -51,11 +51,7 @@ impl Reading {
             if balance.spendable().is_none() {
                 return schema("the reply does not say what can be spent");
             }
-<<<<<<< HEAD
             if balance.frozen.is_some_and(Amount::is_negative) {
-=======
-            if balance.frozen.is_some_and(crate::money::Amount::is_negative) {
->>>>>>> crash
                 return schema("the reply holds back less than nothing");
             }
             let figures = [balance.amount, balance.available, balance.frozen, balance.credit_limit];

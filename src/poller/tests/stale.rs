@@ -19,15 +19,7 @@ async fn shown_for(stage: &Stage) -> u64 {
         let fresh = seen.value("balance_fresh", &[]).unwrap();
         assert!((figures, fresh) == (3, "1") || (figures, fresh) == (0, "0"), "{figures} figures, fresh {fresh}");
         assert!(gone == 0 || figures == 0, "it has come back");
-<<<<<<< HEAD
         (seconds, gone) = if figures > 0 { (seconds + 1, gone) } else { (seconds, gone + 1) };
-=======
-        if figures > 0 {
-            seconds += 1;
-        } else {
-            gone += 1;
-        }
->>>>>>> crash
         sleep(secs(1)).await;
     }
     seconds
