@@ -47,8 +47,10 @@ const MOST_APART_MS: i64 = 60_000;
 
 /// What is known of the accounts is written this often at most …
 const LEAST_PAUSE: Duration = Duration::from_secs(5);
-/// … and so seldom that it takes no more than this share of the time.
+/// … and so seldom that it takes no more than this share of the time …
 const MOST_BUSY: u32 = 200;
+/// … but this often at least, however slow the disk is: counters are shown once they are kept.
+const MOST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The state. Without a file everything is forgotten at the end of the process.
 #[derive(Clone, Debug, Default)]
@@ -200,7 +202,7 @@ impl Store {
             if !board.is_kept() {
                 let began = inner.clock.now().boot;
                 inner.write_accounts(board).await;
-                pause = LEAST_PAUSE.max(inner.clock.now().boot.since(began) * MOST_BUSY);
+                pause = (inner.clock.now().boot.since(began) * MOST_BUSY).clamp(LEAST_PAUSE, MOST_PAUSE);
             }
         }
     }
