@@ -4,8 +4,6 @@
 //! $ fuzz/seed bridge
 //! $ RUSTC_BOOTSTRAP=1 cargo fuzz run bridge
 //! ```
-//!
-//! The web configuration and the state file will be targets once there are such.
 
 #![allow(dead_code, unreachable_pub, reason = "the modules are those of the tests, which use more of them")]
 
@@ -15,6 +13,8 @@ mod bench;
 mod json;
 #[path = "../tests/numbers/judge.rs"]
 mod judge;
+#[path = "../tests/numbers/state.rs"]
+mod state;
 #[path = "../tests/numbers/target.rs"]
 mod target;
 
@@ -29,4 +29,4 @@ macro_rules! targets {
     };
 }
 
-targets!(dialog, payby, bridge, smilepayz, token, retry_after, config, labels);
+targets!(dialog, payby, bridge, smilepayz, token, retry_after, config, labels, web_config, state);

@@ -2,9 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::mpsc;
-#[cfg(test)]
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
 use tokio::sync::oneshot;
@@ -45,7 +43,6 @@ pub(super) enum Archive {
     /// On a thread of its own.
     Thread(mpsc::Sender<Job>),
     /// At once, for simulated time, in which no other thread has a place.
-    #[cfg(test)]
     Inline(Mutex<Box<Files>>),
 }
 
@@ -91,7 +88,6 @@ impl Archive {
     /// Replaces one file; returns when it is durable.
     pub(super) async fn replace(&self, part: Part, content: Content) -> io::Result<()> {
         let jobs = match self {
-            #[cfg(test)]
             Self::Inline(files) => return files.lock().unwrap_or_else(PoisonError::into_inner).replace(part, content),
             Self::Thread(jobs) => jobs,
         };

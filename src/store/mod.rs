@@ -129,8 +129,7 @@ impl Store {
     }
 
     /// The same without a thread and a lock, for simulated time.
-    #[cfg(test)]
-    pub(crate) fn open_inline(place: Place, is_new: bool, told: Told) -> Self {
+    pub fn open_inline(place: Place, is_new: bool, told: Told) -> Self {
         let (files, memory) = recall(&place, is_new);
         Self::assembled(place, told, Some(Archive::Inline(Mutex::new(Box::new(files)))), memory, None)
     }

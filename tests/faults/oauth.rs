@@ -97,11 +97,7 @@ fn endings() -> Vec<Row> {
                 over_always("invalid, always", INVALID),
             ],
         ),
-        left_out(
-            "O08",
-            "there is no store of tokens that a kill could tear: a rotated token lives in memory, and README names this \
-             limit",
-        ),
+        left_out("O08", "it takes a process that is killed: the end-to-end tests kill one around its refreshes"),
         row("O09", []).shown("a hundred accounts and one session that is over", ONLY, |world, api| {
             Box::pin(async move { ways::one_login_for_all(&world, api).await })
         }),

@@ -9,6 +9,7 @@ use balance_exporter::providers::recorded;
 
 use crate::json::{self, Json};
 use crate::mutator::Mutator;
+use crate::state;
 use crate::target::{self, MOST_LABELS, SIGN, TARGETS};
 
 const INPUTS: usize = 100_000;
@@ -114,6 +115,28 @@ fn config() {
     let good = "providers:\n  - name: p\n    api: bridge\n    username: u\n    password: { env: P }\n    accounts:\n      - { name: a, service_id: 1, currency: GHS, interval: 1m, hold_jump_over: 10, labels: { team: x }, thresholds: { payout: { warning: 5, critical: 1.5 } } }\n";
     seeds.extend(vec![good.as_bytes().to_vec(); seeds.len()]);
     run("config", &seeds, INPUTS, as_it_is);
+}
+
+#[test]
+fn web_config() {
+    let hash = "$2y$04$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuvwxyzABCDE";
+    let seeds = [
+        "tls_server_config:\n  cert_file: a\n  key_file: b\n  client_ca_file: c\n  client_auth_type: RequireAndVerifyClientCert\n  client_allowed_sans: [a.example, 10.0.0.1]\n  min_version: TLS12\n  max_version: TLS13\n  cipher_suites: [TLS_AES_128_GCM_SHA256]\n  curve_preferences: [X25519]\n".to_owned(),
+        "http_server_config: { http2: true, headers: { X-Frame-Options: deny, X-Content-Type-Options: nosniff } }\n".to_owned(),
+        format!("basic_auth_users:\n  alice: {hash}\n  bob: {hash}\n"),
+        "rate_limit: { interval: 1s, burst: 20 }\n".to_owned(),
+        "{}\n".to_owned(),
+    ];
+    run("web_config", &seeds.map(String::into_bytes), INPUTS, as_it_is);
+}
+
+#[test]
+fn state() {
+    run("state", &state::seeds(), INPUTS, |number, input| {
+        if number % 2 == 0 {
+            input.extend(state::SUM);
+        }
+    });
 }
 
 #[test]

@@ -13,5 +13,6 @@ mod judge;
 mod mutator;
 mod replay;
 mod staleness;
+mod state;
 mod target;
 mod torn;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use balance_exporter::account::Balance;
 use balance_exporter::config::{self, Config};
 use balance_exporter::providers::{LoginExchange, LoginStep, Provider, Reading};
+use balance_exporter::web;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -19,12 +20,13 @@ use sha2::Sha256;
 
 use crate::bench::{BRIDGE, Bench, DIALOG, PAYBY, SMILEPAYZ, at, read, reply, secrets};
 use crate::judge::{self, Figures};
+pub(crate) use crate::state::state;
 
 /// A target: whether its bytes were accepted.
 pub(crate) type Target = fn(&[u8]) -> bool;
 
 /// All of them.
-pub(crate) const TARGETS: [(&str, Target); 8] = [
+pub(crate) const TARGETS: [(&str, Target); 10] = [
     ("dialog", dialog),
     ("payby", payby),
     ("bridge", bridge),
@@ -33,6 +35,8 @@ pub(crate) const TARGETS: [(&str, Target); 8] = [
     ("retry_after", retry_after),
     ("config", config),
     ("labels", labels),
+    ("web_config", web_config),
+    ("state", state),
 ];
 
 /// The time of the recorded exchanges of Smilepayz.
@@ -180,6 +184,25 @@ pub(crate) fn config(data: &[u8]) -> bool {
         for (name, value) in &account.labels {
             assert!(!name.is_empty() && !name.starts_with("__") && !value.is_empty() && !value.contains('\n'));
         }
+    }
+    true
+}
+
+/// A web configuration that is accepted has no key but those of the format, and no user without a hash.
+pub(crate) fn web_config(data: &[u8]) -> bool {
+    const KEYS: [&str; 4] = ["tls_server_config", "http_server_config", "basic_auth_users", "rate_limit"];
+    let Ok(text) = std::str::from_utf8(data) else { return false };
+    if let Err(why) = web::Guard::examine(text) {
+        assert!(!why.is_empty());
+        return false;
+    }
+    let tree: serde_yaml::Value = serde_yaml::from_str(text).unwrap();
+    for (key, _) in tree.as_mapping().into_iter().flatten() {
+        assert!(KEYS.contains(&key.as_str().unwrap()), "{text}");
+    }
+    for (_, hash) in tree["basic_auth_users"].as_mapping().into_iter().flatten() {
+        let hash = hash.as_str().unwrap();
+        assert!(hash.len() == 60 && hash.is_ascii() && hash.starts_with("$2"), "{text}");
     }
     true
 }

@@ -92,6 +92,16 @@ impl Guard {
         Ok(Self { file, rules: RwLock::new(Arc::new(rules)), porter, seen: Mutex::new(seen) })
     }
 
+    /// What is wrong with the text of a web configuration, as far as that shows without the files that it names.
+    pub fn examine(text: &str) -> Result<(), String> {
+        let name = "the web configuration";
+        let file = File::parse(name, text)?;
+        let told = |problems: Vec<_>| crate::document::Problems::from(problems).render(name, text);
+        file.headers().map_err(told)?;
+        file.limit().map_err(|problem| refused(name, text, problem))?;
+        Ok(())
+    }
+
     /// Takes in what has changed.
     pub fn look(&self) -> Look {
         let Some(path) = &self.file else { return Look::Unchanged };
