@@ -12,12 +12,14 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
 mod gate;
+mod journal;
 #[cfg(test)]
 mod tests;
 mod trace;
 mod walk;
 
 use gate::{Gate, sleep_until};
+use journal::{log_change, log_held};
 pub use trace::{Trace, Traced};
 use walk::{Link, Walk};
 
@@ -358,48 +360,5 @@ async fn wait_until(clock: &dyn Clock, next: Option<BootTime>) {
     match next {
         Some(time) => sleep_until(clock, time).await,
         None => std::future::pending().await,
-    }
-}
-
-/// One line when a reading is held, and one when another is shown again; not one per poll.
-fn log_held(config: &AccountConfig, before: Option<&AccountStatus>, filing: Filing, read: bool) {
-    let id = &config.id;
-    let was_held = before.is_some_and(|status| status.held.is_some());
-    match filing {
-        Filing::Held if !was_held => tracing::warn!(
-            provider = %id.provider,
-            account = %id.account,
-            "{id} has changed by more than `hold_jump_over`: the reading is held until the next one confirms it"
-        ),
-        Filing::Filed if was_held && read => tracing::info!(
-            provider = %id.provider,
-            account = %id.account,
-            "{id} is shown again: a reading agrees with the one that was held, or with the one before it"
-        ),
-        Filing::Held | Filing::Filed | Filing::Dropped => {}
-    }
-}
-
-/// One line when an account begins or ceases to fail, or fails for another reason; not one per poll.
-fn log_change(config: &AccountConfig, before: Option<&AccountStatus>, outcome: &Result<Snapshot, Failure>) {
-    let id = &config.id;
-    let failing = before.filter(|status| status.attempted() && !status.poll_success);
-    let failed_with = failing.and_then(|status| status.last_failure.as_ref()).map(|(_, failure)| failure.reason);
-    match outcome {
-        Ok(_) if failed_with.is_some() => {
-            tracing::info!(provider = %id.provider, account = %id.account, "{id} is polled well again");
-        }
-        Ok(_) if before.is_none_or(|status| !status.attempted()) => {
-            tracing::info!(provider = %id.provider, account = %id.account, "{id} was read for the first time");
-        }
-        Err(failure) if failed_with != Some(failure.reason) => tracing::warn!(
-            provider = %id.provider,
-            account = %id.account,
-            reason = failure.reason.as_str(),
-            "{id} cannot be read: {}; {}",
-            failure.detail,
-            failure.reason.remedy()
-        ),
-        Ok(_) | Err(_) => {}
     }
 }

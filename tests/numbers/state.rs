@@ -116,7 +116,7 @@ fn is_sound(bytes: &[u8], kind: &str) -> bool {
 fn sum_of(kind: &str, generation: u64, body: &[u8]) -> String {
     let mut text = format!("1 {kind} {generation}\n").into_bytes();
     text.extend_from_slice(body);
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 /// Each of the three files in turn; the two others are not there.

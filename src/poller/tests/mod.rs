@@ -9,6 +9,7 @@ use super::{Poller, Trace, poll_once};
 use crate::failure::ErrorReason;
 use crate::rate_limit::{Quota, Window};
 
+mod machine;
 mod reload;
 mod restarts;
 mod stage;
