@@ -7,11 +7,13 @@
 //!
 //! ```text
 //! exporter.yaml ─ config ─▶ app ──plans──▶ schedule ──Turn──▶ poller ─────▶ board ─▶ exposition ─▶ web ─▶ Prometheus
-//!                           ▲ reload        ▲   finished        │  ▲
-//!                           SIGHUP / POST   └───────────────────┘  │
-//!                                             providers::step    │
-//!                                             Request │  ▲ Response
-//!                                       rate_limit ─▶ gate ─▶ transport ─▶ network
+//!                           ▲ reload        ▲   finished       │  ▲          ▲  │ what is known
+//!                           SIGHUP / POST   └──────────────────┘  │          │  ▼
+//!                                               providers::step   │         store ─▶ disk
+//!                                                      Request │  ▲ Response    ▲ leases, renewed tokens
+//!                                                              ▼  │             │
+//!                                                rate_limit ─▶ gate ────────────┘
+//!                                                               └─▶ transport ─▶ network
 //! ```
 
 pub mod account;
