@@ -7,6 +7,10 @@ use std::sync::Mutex;
 use flate2::read::GzDecoder;
 use tokio::sync::{Semaphore, mpsc};
 
+mod client;
+
+use client::{Reply, ask, connect, rest};
+
 use super::*;
 use crate::clock::Now;
 use crate::exposition::sample::{ACCOUNTS, at, board, config, snapshot, telemetry};
@@ -46,63 +50,6 @@ fn state_with(board: Board, reloader: Option<Arc<dyn Reloader>>) -> State {
 
 fn serve(state: State, limits: Limits) -> Handle {
     spawn(vec![TcpListener::bind("127.0.0.1:0").unwrap()], Arc::new(state), limits).unwrap()
-}
-
-fn connect(server: &Handle) -> TcpStream {
-    let stream = TcpStream::connect(server.addresses()[0]).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-/// What the server says until it closes the connection. A reset after that is how it refuses the rest of a request.
-fn rest(mut stream: TcpStream) -> Vec<u8> {
-    let mut said = Vec::new();
-    if let Err(problem) = stream.read_to_end(&mut said) {
-        assert_eq!(problem.kind(), io::ErrorKind::ConnectionReset, "{problem}");
-    }
-    said
-}
-
-#[derive(Debug)]
-struct Reply {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-}
-
-impl Reply {
-    fn parse(bytes: &[u8]) -> Self {
-        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head");
-        let head = std::str::from_utf8(&bytes[..end]).unwrap();
-        let mut lines = head.split("\r\n");
-        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-        let header = |line: &str| {
-            let (name, value) = line.split_once(": ").unwrap();
-            (name.to_ascii_lowercase(), value.to_owned())
-        };
-        Self { status, headers: lines.map(header).collect(), body: bytes[end + 4..].to_vec() }
-    }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
-    }
-}
-
-/// One request on a connection of its own; `more` are further header lines.
-fn ask(server: &Handle, method: &str, path: &str, more: &[&str]) -> Reply {
-    let mut stream = connect(server);
-    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
-    for line in more {
-        request.push_str(line);
-        request.push_str("\r\n");
-    }
-    request.push_str("\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    Reply::parse(&rest(stream))
 }
 
 #[test]
