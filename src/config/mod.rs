@@ -20,6 +20,7 @@ use crate::secret::{Secrets, Source};
 use way::Way;
 
 mod check;
+mod explanation;
 mod load;
 mod number;
 mod pace;
@@ -31,7 +32,8 @@ mod site;
 mod span;
 mod way;
 
-pub use load::{Loaded, Refused, load, load_text, parse_file};
+pub use explanation::{Origin, Setting, explain};
+pub use load::{Loaded, Refused, load, load_text, parse_file, text_of};
 pub use schema::schema;
 pub use secret_reader::{SecretReader, Stamp};
 
