@@ -1,11 +1,13 @@
 //! The running daemon: reads the configuration, starts the poller and the web side, reloads, and stops.
 
 use std::fmt;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
@@ -31,6 +33,11 @@ use watch::Watch;
 const DRAIN: Duration = Duration::from_secs(5);
 /// How often the files of secrets are looked at.
 const SECRETS_LOOK: Duration = Duration::from_secs(2);
+
+/// Connections that may wait to be accepted; the kernel may allow fewer.
+const BACKLOG: u32 = 4_096;
+/// Bytes of each connection that the kernel may hold until they are read.
+const SEND_BUFFER: u32 = 128 << 10;
 
 /// What a daemon needs to start.
 pub struct App {
@@ -67,12 +74,22 @@ pub enum Doors {
 
 impl Doors {
     fn open(self) -> Result<Vec<TcpListener>, AppError> {
-        let bind = |address| TcpListener::bind(address).map_err(failed(&format!("listen on {address}")));
+        let bind = |address| listen(address).map_err(failed(&format!("listen on {address}")));
         match self {
             Self::At(addresses) => addresses.into_iter().map(bind).collect(),
             Self::Passed(listeners) => Ok(listeners),
         }
     }
+}
+
+/// Listens there, with a long queue: a flood of connections must not make a scraper's wait for another try. What is
+/// sent and not read waits in little memory of the kernel, which connections inherit.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// Why the daemon ended, or did not begin.

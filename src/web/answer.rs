@@ -10,13 +10,16 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::deadline::Activity;
+use super::activity::Activity;
+use super::crowd::Crowd;
+use super::edition::Title;
 use super::encoding::{accepts_gzip, gzip};
 use super::guard::Admission;
 use super::{Paths, State, page};
+use crate::board::View;
+use crate::clock::Now;
 use crate::exposition::{negotiate, render};
 
 type Answer = Response<Full<Bytes>>;
@@ -26,18 +29,10 @@ type Answer = Response<Full<Bytes>>;
 pub(super) struct Visit {
     /// How long a reload is waited for.
     pub(super) patience: Duration,
-    /// Shared by all connections: the scrapes that may be answered at once.
-    pub(super) scrapes: Arc<Semaphore>,
     /// The connection that it came by.
     pub(super) activity: Arc<Activity>,
-}
-
-impl Visit {
-    /// False if too many scrapes are being answered. A scrape lasts until its last byte has left.
-    fn begin_scrape(&self) -> bool {
-        let place = self.scrapes.clone().try_acquire_owned();
-        place.map(|place| self.activity.take_place(place)).is_ok()
-    }
+    /// All connections.
+    pub(super) crowd: Arc<Crowd>,
 }
 
 /// What can be asked for.
@@ -102,20 +97,20 @@ async fn answer_of_route<B>(state: &State, visit: &Visit, request: &Request<B>) 
         return with(refusal, ALLOW, HeaderValue::from_static(allowed));
     }
     match route {
-        Route::Metrics if visit.begin_scrape() => metrics(state, request.headers()),
-        Route::Metrics => say(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes are being answered, try again later"),
+        Route::Metrics => metrics(state, visit, request.headers()),
         Route::Healthy => say(StatusCode::OK, "balance-exporter is healthy"),
         Route::Ready => ready(state),
         Route::Reload => reload(state, visit.patience).await,
-        Route::Page => people(state, request.headers()),
+        Route::Page => people(state, visit, request.headers()),
         Route::Above => elsewhere(&state.paths.link("/")),
     }
 }
 
-fn metrics(state: &State, headers: &HeaderMap) -> Answer {
+fn metrics(state: &State, visit: &Visit, headers: &HeaderMap) -> Answer {
+    visit.crowd.begin_scrape(&visit.activity);
     let format = negotiate(listed(headers, &ACCEPT).as_deref());
-    let text = render(&state.view(), &state.telemetry.gather(), state.clock.now(), format);
-    let answer = text_of(StatusCode::OK, format.content_type(), text, headers);
+    let text = |view: &View, now: &Now| render(view, &state.telemetry.gather(), *now, format);
+    let answer = shared(state, visit, headers, format.content_type(), text);
     with(answer, VARY, HeaderValue::from_static("Accept, Accept-Encoding"))
 }
 
@@ -146,9 +141,9 @@ async fn reload(state: &State, patience: Duration) -> Answer {
     }
 }
 
-fn people(state: &State, headers: &HeaderMap) -> Answer {
-    let html = page::render(&state.view(), &state.clock.now(), &state.paths);
-    let answer = text_of(StatusCode::OK, "text/html; charset=utf-8", html, headers);
+fn people(state: &State, visit: &Visit, headers: &HeaderMap) -> Answer {
+    let html = |view: &View, now: &Now| page::render(view, now, &state.paths);
+    let answer = shared(state, visit, headers, "text/html; charset=utf-8", html);
     let answer = with(answer, VARY, HeaderValue::from_static("Accept-Encoding"));
     let answer = with(answer, REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     match HeaderValue::from_str(&page::content_security_policy()) {
@@ -166,15 +161,40 @@ fn elsewhere(link: &str) -> Answer {
 
 /// A sentence as plain text.
 fn say(status: StatusCode, sentence: &str) -> Answer {
-    text_of(status, "text/plain; charset=utf-8", format!("{sentence}\n"), &HeaderMap::new())
+    of_bytes(status, "text/plain; charset=utf-8", Bytes::from(format!("{sentence}\n")))
 }
 
-/// A text, compressed if `request` allows that.
-fn text_of(status: StatusCode, content_type: &'static str, text: String, request: &HeaderMap) -> Answer {
-    let wanted = accepts_gzip(listed(request, &ACCEPT_ENCODING).as_deref());
-    let compressed = wanted.then(|| gzip(&text)).flatten();
-    let is_compressed = compressed.is_some();
-    let body = compressed.unwrap_or_else(|| Bytes::from(text));
+/// A text that is large, compressed if the request allows that. Whoever asks for one of this type at about the same
+/// time gets the same copy.
+fn shared(
+    state: &State,
+    visit: &Visit,
+    request: &HeaderMap,
+    content_type: &'static str,
+    render: impl FnOnce(&View, &Now) -> String,
+) -> Answer {
+    let is_packed = accepts_gzip(listed(request, &ACCEPT_ENCODING).as_deref());
+    let title = Title { text: content_type, is_packed };
+    let body = state.press.body(
+        title,
+        &visit.activity,
+        state.view(),
+        || state.clock.now(),
+        |view, now| {
+            let text = render(view, now);
+            if is_packed { gzip(&text) } else { Some(Bytes::from(text)) }
+        },
+    );
+    match body {
+        Some(body) if is_packed => {
+            with(of_bytes(StatusCode::OK, content_type, body), CONTENT_ENCODING, HeaderValue::from_static("gzip"))
+        }
+        Some(body) => of_bytes(StatusCode::OK, content_type, body),
+        None => say(StatusCode::INTERNAL_SERVER_ERROR, "cannot compress the answer: ask for it without"),
+    }
+}
+
+fn of_bytes(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
     let length = HeaderValue::from(body.len());
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
@@ -182,11 +202,7 @@ fn text_of(status: StatusCode, content_type: &'static str, text: String, request
     // also for HEAD, which gets the headers alone
     answer = with(answer, CONTENT_LENGTH, length);
     answer = with(answer, X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer = with(answer, CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if is_compressed {
-        answer = with(answer, CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    answer
+    with(answer, CACHE_CONTROL, HeaderValue::from_static("no-store"))
 }
 
 fn with(mut answer: Answer, name: HeaderName, value: HeaderValue) -> Answer {

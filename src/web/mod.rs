@@ -19,8 +19,11 @@ use crate::clock::Clock;
 use crate::exposition::Telemetry;
 use crate::service::Pulse;
 
+mod activity;
 mod answer;
+mod crowd;
 mod deadline;
+mod edition;
 mod encoding;
 mod guard;
 mod page;
@@ -38,6 +41,7 @@ pub struct State {
     clock: Arc<dyn Clock>,
     paths: Paths,
     guard: Arc<Guard>,
+    press: edition::Press,
     reloader: Option<Arc<dyn Reloader>>,
     /// Once ready, always ready.
     ready: AtomicBool,
@@ -56,9 +60,10 @@ pub type Reloading<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send 
 /// How much of this machine strangers may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Scrapes that are being answered. One more is told to come again; 0 is as many as there are.
+    /// Scrapes that are being answered. One more closes the one whose reader has taken nothing for longest; 0 is as
+    /// many as there are connections.
     pub scrapes: usize,
-    /// Open connections. One more closes the oldest that is not being answered.
+    /// Open connections. One more closes the one that has not got on for longest.
     pub connections: usize,
     /// From an open connection, or the end of an answer, to the end of the next request's headers.
     pub header_read: Duration,
@@ -75,7 +80,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            scrapes: 40,
+            scrapes: 0,
             connections: 256,
             header_read: Duration::from_secs(5),
             answer: Duration::from_secs(30),
@@ -148,7 +153,16 @@ impl State {
         guard: Arc<Guard>,
         reloader: Option<Arc<dyn Reloader>>,
     ) -> Self {
-        Self { board, telemetry, clock, paths, guard, reloader, ready: AtomicBool::new(false) }
+        Self {
+            board,
+            telemetry,
+            clock,
+            paths,
+            guard,
+            press: edition::Press::default(),
+            reloader,
+            ready: AtomicBool::new(false),
+        }
     }
 
     /// The board as it is now. That every account has been tried is noted whenever someone looks, so that
