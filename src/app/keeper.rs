@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Origin;
+use crate::board::Board;
 use crate::clock::Clock;
 use crate::config::{Loaded, ProviderConfig, SecretReader, Stamp};
 use crate::exposition::Telemetry;
@@ -45,6 +46,7 @@ pub(super) struct Keeper {
     pub(super) place: Option<PathBuf>,
     pub(super) live: Vec<LiveProvider>,
     pub(super) poller: Handle,
+    pub(super) board: Arc<Board>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) guard: Arc<web::Guard>,
@@ -77,6 +79,7 @@ impl Keeper {
                 "state.file is not what it was at the start: restart to move the state".to_owned()
             }
             Ok(Ok(loaded)) => {
+                self.board.hide_amounts(loaded.config.hide_amounts);
                 let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
                 self.live = live;
                 self.poller.configure(fleet).await;
