@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::deadline::Activity;
 use super::encoding::{accepts_gzip, gzip};
 use super::guard::Admission;
+use super::told::Query;
 use super::{Paths, State, page};
 use crate::exposition::{negotiate, render};
 
@@ -107,7 +108,7 @@ async fn answer_of_route<B>(state: &State, visit: &Visit, request: &Request<B>) 
         Route::Healthy => say(StatusCode::OK, "balance-exporter is healthy"),
         Route::Ready => ready(state),
         Route::Reload => reload(state, visit.patience).await,
-        Route::Page => people(state, request.headers()),
+        Route::Page => people(state, request),
         Route::Above => elsewhere(&state.paths.link("/")),
     }
 }
@@ -146,11 +147,18 @@ async fn reload(state: &State, patience: Duration) -> Answer {
     }
 }
 
-fn people(state: &State, headers: &HeaderMap) -> Answer {
-    let html = page::render(&state.view(), &state.clock.now(), &state.paths);
-    let answer = text_of(StatusCode::OK, "text/html; charset=utf-8", html, headers);
+fn people<B>(state: &State, request: &Request<B>) -> Answer {
+    let query = Query::parse(request.uri().query());
+    let html = page::render(&state.view(), &query, &state.clock.now(), &state.paths, false);
+    html_of(StatusCode::OK, html, request.headers())
+}
+
+/// A page with all that keeps it to itself.
+fn html_of(status: StatusCode, html: String, headers: &HeaderMap) -> Answer {
+    let answer = text_of(status, "text/html; charset=utf-8", html, headers);
     let answer = with(answer, VARY, HeaderValue::from_static("Accept-Encoding"));
-    let answer = with(answer, REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // without a referrer a form would not tell where it comes from either
+    let answer = with(answer, REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     match HeaderValue::from_str(&page::content_security_policy()) {
         Ok(policy) => with(answer, CONTENT_SECURITY_POLICY, policy),
         Err(_) => say(StatusCode::INTERNAL_SERVER_ERROR, "the page cannot be shown safely"),

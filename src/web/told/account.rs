@@ -127,9 +127,13 @@ pub(in crate::web) enum Level {
 pub(in crate::web) struct Polling {
     /// From one poll to the next when all is well.
     pub(in crate::web) interval_seconds: u64,
-    /// When it will be asked next, if nothing comes in between; null while it is being asked for the first time.
+    /// When its turn comes next; null before its first poll. Its provider may have to be waited for beyond that.
     #[schemars(with = "Option<String>")]
     pub(in crate::web) next: Option<Timestamp>,
+    /// Why nothing is asked now, and until when; null while it is being asked.
+    pub(in crate::web) waiting: Option<Waiting>,
+    /// Failed polls since the last good one.
+    pub(in crate::web) failures_in_a_row: u32,
     /// When the last poll ended.
     #[schemars(with = "Option<String>")]
     pub(in crate::web) last: Option<Timestamp>,
@@ -137,6 +141,19 @@ pub(in crate::web) struct Polling {
     pub(in crate::web) last_good: bool,
     /// Polls that have ended.
     pub(in crate::web) count: u64,
+}
+
+/// What an account waits for.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::web) struct Waiting {
+    /// The label `cause`: interval, retry, backoff, refused, throttled or limit.
+    pub(in crate::web) cause: String,
+    /// What that means.
+    pub(in crate::web) meaning: String,
+    /// Before this nothing is asked.
+    #[schemars(with = "String")]
+    pub(in crate::web) until: Timestamp,
 }
 
 /// Why a poll brought no balance.
@@ -171,7 +188,14 @@ pub(in crate::web) struct PastPoll {
 
 impl Account {
     /// What may be told of it at `now`.
-    pub(in crate::web) fn of(status: &AccountStatus, states: States, hides_amounts: bool, now: &Now) -> Self {
+    /// `waiting` is what its provider waits for.
+    pub(in crate::web) fn of(
+        status: &AccountStatus,
+        states: States,
+        waiting: Option<crate::board::Waiting>,
+        hides_amounts: bool,
+        now: &Now,
+    ) -> Self {
         let config = &*status.config;
         let title = providers::find(config.api).map_or(config.api, |api| api.facts().title);
         let age = status.snapshot.as_ref().map(|snapshot| snapshot.age(now));
@@ -196,6 +220,8 @@ impl Account {
             polling: Polling {
                 interval_seconds: config.interval.as_secs(),
                 next: status.next_poll,
+                waiting: status.waiting(waiting).map(Waiting::of),
+                failures_in_a_row: status.streak.failures_in_a_row,
                 last: status.last_poll,
                 last_good: status.poll_success,
                 count: status.polls,
@@ -210,6 +236,13 @@ impl Account {
             }),
             past: status.past.polls().iter().filter_map(PastPoll::of).collect(),
         }
+    }
+}
+
+impl Waiting {
+    fn of(waiting: crate::board::Waiting) -> Self {
+        let crate::board::Waiting { cause, until } = waiting;
+        Self { cause: cause.as_str().to_owned(), meaning: cause.meaning().to_owned(), until }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A page of accounts with their providers.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -10,7 +11,8 @@ use super::account::Account;
 use super::provider::Provider;
 use super::query::Query;
 use super::selection::{Counts, Selection};
-use crate::board::View;
+use super::state::States;
+use crate::board::{AccountStatus, View};
 use crate::clock::Now;
 
 /// A page of accounts, with the providers that they belong to.
@@ -49,10 +51,13 @@ pub(in crate::web) struct Listing {
 impl Listing {
     /// What `query` asks for, as it is at `now`.
     pub(in crate::web) fn of(view: &View, query: &Query, now: &Now) -> Self {
-        let Selection { all, found, matching, page, pages, shown } = Selection::of(view, query, now);
+        let Selection { all, found, matching, page, pages, shown, waiting } = Selection::of(view, query, now);
         let names: BTreeSet<_> = shown.iter().map(|(status, _)| &status.config.id.provider).collect();
         let providers = view.providers.iter().filter(|provider| names.contains(&provider.name));
-        let told = |(status, states): &(&std::sync::Arc<_>, _)| Account::of(status, *states, view.hides_amounts, now);
+        let told = |(status, states): &(&Arc<AccountStatus>, States)| {
+            let waiting = waiting.get(&*status.config.id.provider).copied();
+            Account::of(status, *states, waiting, view.hides_amounts, now)
+        };
         Self {
             at: now.wall,
             amounts_hidden: view.hides_amounts,

@@ -12,7 +12,7 @@ mod selection;
 mod share;
 mod state;
 
-pub(super) use account::{Account, LastFailure, Level, Wallet};
+pub(super) use account::{Account, LastFailure, Level, PastPoll, Wallet};
 pub(super) use line::TOP;
 pub(super) use listing::Listing;
 pub(super) use provider::{Provider, Window};

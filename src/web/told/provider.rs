@@ -39,7 +39,19 @@ pub(in crate::web) struct Window {
     pub(in crate::web) per: std::time::Duration,
 }
 
+impl Window {
+    /// How much of it is used, in thousandths.
+    pub(in crate::web) fn used_permille(&self) -> u64 {
+        u64::from(self.used) * 1_000 / u64::from(self.requests).max(1)
+    }
+}
+
 impl Provider {
+    /// The window that is used the most.
+    pub(in crate::web) fn tightest(&self) -> Option<&Window> {
+        self.limit.iter().max_by_key(|window| window.used_permille())
+    }
+
     pub(in crate::web) fn of(status: &ProviderStatus, now: &Now) -> Self {
         let window = |(requests, per, left): (u32, std::time::Duration, u32)| Window {
             requests,

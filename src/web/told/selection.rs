@@ -1,12 +1,12 @@
 //! The accounts that a query is about, a page of them, in its order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::query::{Only, Query, Sort};
 use super::share::nearest;
 use super::state::{State, States};
-use crate::board::{AccountStatus, ProviderStatus, View};
+use crate::board::{AccountStatus, View, Waiting};
 use crate::clock::Now;
 use crate::providers;
 
@@ -25,6 +25,8 @@ pub(in crate::web) struct Selection<'a> {
     pub(in crate::web) pages: usize,
     /// What is on the page.
     pub(in crate::web) shown: Vec<(&'a Arc<AccountStatus>, States)>,
+    /// What each provider waits for, if for anything.
+    pub(in crate::web) waiting: BTreeMap<&'a str, Waiting>,
 }
 
 /// How many accounts there are, in all and in each state.
@@ -55,13 +57,16 @@ impl Counts {
 
 impl<'a> Selection<'a> {
     pub(in crate::web) fn of(view: &'a View, query: &Query, now: &Now) -> Self {
-        let throttled: BTreeMap<_, _> =
-            view.providers.iter().map(|provider| (&*provider.name, provider.paused_until(now).is_some())).collect();
+        let providers = || view.providers.iter();
+        let throttled: BTreeSet<_> = providers()
+            .filter(|provider| provider.paused_until(now).is_some())
+            .map(|provider| &*provider.name)
+            .collect();
+        let waiting = providers().filter_map(|provider| Some((&*provider.name, provider.waiting(now)?))).collect();
         let words: Vec<_> = query.search.split_whitespace().map(str::to_lowercase).collect();
         let (mut all, mut found, mut matching) = (Counts::default(), Counts::default(), Vec::new());
         for status in &view.accounts {
-            let throttled = throttled.get(&*status.config.id.provider).copied().unwrap_or_default();
-            let states = States::of(status, throttled, now);
+            let states = States::of(status, throttled.contains(&*status.config.id.provider), now);
             all.add(states);
             if !matches(status, &words) {
                 continue;
@@ -86,7 +91,7 @@ impl<'a> Selection<'a> {
         let page = query.page.min(pages);
         let on_page = matching.iter().skip((page - 1) * query.per_page).take(query.per_page);
         let shown = on_page.map(|(_, _, status, states)| (*status, *states)).collect();
-        Self { all, found, matching: matching.len(), page, pages, shown }
+        Self { all, found, matching: matching.len(), page, pages, shown, waiting }
     }
 }
 

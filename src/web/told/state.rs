@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::share::Levels;
-use crate::board::AccountStatus;
+use crate::board::{AccountStatus, Progress};
 use crate::clock::Now;
 use crate::config::Severity;
-use crate::failure::ErrorReason;
+use crate::schedule::Cause;
 
 /// A state of an account. It can be in several: fresh and low, or stale and backing off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -110,8 +110,8 @@ impl State {
                  to do but wait."
             }
             Self::BackingOff => {
-                "The last poll failed. It is tried again by itself, less and less often. The last reading stays until \
-                 it is stale."
+                "The last poll failed. It is tried again by itself: soon at first, then less and less often. The last \
+                 reading stays until it is stale."
             }
             Self::Low => "What can be spent in a wallet is below its warning level: top it up.",
             Self::Held => {
@@ -175,11 +175,20 @@ impl States {
         if status.held.is_some() {
             states.add(State::Held);
         }
+        match status.progress {
+            Progress::Resting => {}
+            Progress::Queued => states.add(State::Queued),
+            Progress::Asking => states.add(State::Polling),
+        }
         if throttled {
             states.add(State::Throttled);
-        } else if status.attempted() && !status.poll_success {
-            let refused = status.last_failure.as_ref().is_some_and(|(_, failure)| failure.reason == ErrorReason::Auth);
-            states.add(if refused { State::Refused } else { State::BackingOff });
+        }
+        if status.attempted() && !status.poll_success {
+            match status.cause {
+                Cause::Refused => states.add(State::Refused),
+                Cause::Throttled => states.add(State::Throttled),
+                Cause::Interval | Cause::Retry | Cause::Backoff | Cause::Limit => states.add(State::BackingOff),
+            }
         }
         states
     }
