@@ -143,6 +143,7 @@ impl App {
         let mut polling = tokio::spawn(polling);
         let place = loaded.config.state.clone();
         recall(&store, &loaded, &board);
+        board.hide_amounts(loaded.config.hide_amounts);
         let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
         poller.configure(fleet).await;
         telemetry.config_reloaded(true, self.clock.now().wall);
@@ -170,6 +171,7 @@ impl App {
             place,
             live,
             poller,
+            board: board.clone(),
             telemetry,
             clock: self.clock,
             guard,

@@ -20,11 +20,13 @@ use crate::schedule::{Cause, Streak};
 mod flow;
 mod jump;
 mod memory;
+mod past;
 mod snapshot;
 mod waiting;
 
 pub use flow::Flow;
 pub use memory::{Memory, Since};
+pub use past::{Past, Poll};
 pub use snapshot::Snapshot;
 pub use waiting::{Progress, Waiting};
 
@@ -66,6 +68,8 @@ pub struct AccountStatus {
     failures: [u64; ErrorReason::ALL.len()],
     /// Per wallet and currency, from the first reading on.
     pub flows: Vec<Flow>,
+    /// Its last polls. A restart forgets them.
+    pub past: Past,
 }
 
 impl AccountStatus {
@@ -89,6 +93,7 @@ impl AccountStatus {
             polls: 0,
             failures: [0; ErrorReason::ALL.len()],
             flows: Vec::new(),
+            past: Past::default(),
         }
     }
 
@@ -147,6 +152,14 @@ impl AccountStatus {
         self.snapshot = Some(snapshot);
         Filing::Filed
     }
+
+    /// Adds the poll that has just been filed to the past. What is held must not even be drawn.
+    fn remember(&mut self, filing: Filing, now: Now) {
+        let poll = Poll { ended: u32::try_from(now.wall.as_second()).unwrap_or_default(), good: self.poll_success };
+        let filed = self.snapshot.as_ref().filter(|_| self.poll_success && filing == Filing::Filed);
+        let balances = filed.map(|snapshot| snapshot.reading().balances());
+        self.past.add(poll, self.config.wallets.len(), balances);
+    }
 }
 
 /// What became of an outcome that was to be filed.
@@ -182,6 +195,8 @@ pub struct View {
     pub providers: Vec<Arc<ProviderStatus>>,
     /// In the order of provider and account name.
     pub accounts: Vec<Arc<AccountStatus>>,
+    /// Whether the page and the JSON beside it keep amounts to themselves.
+    pub hides_amounts: bool,
 }
 
 /// The board.
@@ -197,6 +212,7 @@ struct Inner {
     /// What will be remembered after a crash, if there is a state. A counter that a restart sets back looks like a
     /// great leap, and so none is shown before it is kept.
     kept: Option<Statuses>,
+    hides_amounts: bool,
 }
 
 #[derive(Debug, Default)]
@@ -220,7 +236,7 @@ impl Board {
     /// What it shows now.
     pub fn view(&self) -> View {
         let inner = self.lock();
-        let Some(kept) = &inner.kept else { return inner.latest.view() };
+        let Some(kept) = &inner.kept else { return inner.latest.view(inner.hides_amounts) };
         let account = |(id, status): (&AccountId, &Arc<AccountStatus>)| match kept.accounts.get(id) {
             Some(known) if !Arc::ptr_eq(known, status) => Arc::new(status.counting_as(known)),
             Some(_) | None => status.clone(),
@@ -234,12 +250,19 @@ impl Board {
         View {
             providers: inner.latest.providers.iter().map(provider).collect(),
             accounts: inner.latest.accounts.iter().map(account).collect(),
+            hides_amounts: inner.hides_amounts,
         }
     }
 
     /// What stands on it now, with the counters that are not kept yet.
     pub fn latest(&self) -> View {
-        self.lock().latest.view()
+        let inner = self.lock();
+        inner.latest.view(inner.hides_amounts)
+    }
+
+    /// Has the page and the JSON beside it keep amounts to themselves from now on, or tell them again.
+    pub fn hide_amounts(&self, hide: bool) {
+        self.lock().hides_amounts = hide;
     }
 
     /// What was known before the start. From now on counters are shown once they are [kept](Self::keep).
@@ -334,14 +357,16 @@ impl Board {
             status.polls += 1;
             status.last_poll = Some(now.wall);
             status.poll_success = outcome.is_ok();
-            match outcome {
+            let filing = match outcome {
                 Ok(snapshot) => status.take(Arc::new(snapshot)),
                 Err(failure) => {
                     status.failures[failure.reason as usize] += 1;
                     status.last_failure = Some((now.wall, failure));
                     Filing::Filed
                 }
-            }
+            };
+            status.remember(filing, now);
+            filing
         });
         filing.unwrap_or(Filing::Dropped)
     }
@@ -379,8 +404,9 @@ impl Board {
 }
 
 impl Statuses {
-    fn view(&self) -> View {
+    fn view(&self, hides_amounts: bool) -> View {
         View {
+            hides_amounts,
             providers: self.providers.values().cloned().collect(),
             accounts: self.accounts.values().cloned().collect(),
         }

@@ -42,6 +42,8 @@ pub use secret_reader::{SecretReader, Stamp};
 pub struct Config {
     /// The name that the files of the state begin with, as written; `None` to keep it in memory.
     pub state: Option<PathBuf>,
+    /// Whether the page and the JSON beside it keep amounts to themselves.
+    pub hide_amounts: bool,
     /// In the order of the file.
     pub providers: Vec<ProviderConfig>,
 }

@@ -1,5 +1,6 @@
 //! From a request to its answer.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::crowd::Crowd;
 use super::edition::Title;
 use super::encoding::{accepts_gzip, gzip};
 use super::guard::Admission;
+use super::told::Query;
 use super::{Paths, State, page};
 use crate::board::View;
 use crate::clock::Now;
@@ -101,7 +103,7 @@ async fn answer_of_route<B>(state: &State, visit: &Visit, request: &Request<B>) 
         Route::Healthy => say(StatusCode::OK, "balance-exporter is healthy"),
         Route::Ready => ready(state),
         Route::Reload => reload(state, visit.patience).await,
-        Route::Page => people(state, visit, request.headers()),
+        Route::Page => people(state, visit, request),
         Route::Above => elsewhere(&state.paths.link("/")),
     }
 }
@@ -110,7 +112,7 @@ fn metrics(state: &State, visit: &Visit, headers: &HeaderMap) -> Answer {
     visit.crowd.begin_scrape(&visit.activity);
     let format = negotiate(listed(headers, &ACCEPT).as_deref());
     let text = |view: &View, now: &Now| render(view, &state.telemetry.gather(), *now, format);
-    let answer = shared(state, visit, headers, format.content_type(), text);
+    let answer = shared(state, visit, headers, format.content_type().into(), format.content_type(), text);
     with(answer, VARY, HeaderValue::from_static("Accept, Accept-Encoding"))
 }
 
@@ -141,11 +143,18 @@ async fn reload(state: &State, patience: Duration) -> Answer {
     }
 }
 
-fn people(state: &State, visit: &Visit, headers: &HeaderMap) -> Answer {
-    let html = |view: &View, now: &Now| page::render(view, now, &state.paths);
-    let answer = shared(state, visit, headers, "text/html; charset=utf-8", html);
+fn people<B>(state: &State, visit: &Visit, request: &Request<B>) -> Answer {
+    let query = Query::parse(request.uri().query());
+    let html = |view: &View, now: &Now| page::render(view, &query, now, &state.paths, false);
+    let name = format!("page?{}", request.uri().query().unwrap_or_default());
+    of_people(shared(state, visit, request.headers(), name.into(), "text/html; charset=utf-8", html))
+}
+
+/// A page with all that keeps it to itself.
+fn of_people(answer: Answer) -> Answer {
     let answer = with(answer, VARY, HeaderValue::from_static("Accept-Encoding"));
-    let answer = with(answer, REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // without a referrer a form would not tell where it comes from either
+    let answer = with(answer, REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     match HeaderValue::from_str(&page::content_security_policy()) {
         Ok(policy) => with(answer, CONTENT_SECURITY_POLICY, policy),
         Err(_) => say(StatusCode::INTERNAL_SERVER_ERROR, "the page cannot be shown safely"),
@@ -164,17 +173,18 @@ fn say(status: StatusCode, sentence: &str) -> Answer {
     of_bytes(status, "text/plain; charset=utf-8", Bytes::from(format!("{sentence}\n")))
 }
 
-/// A text that is large, compressed if the request allows that. Whoever asks for one of this type at about the same
-/// time gets the same copy.
+/// A text that is large, compressed if the request allows that. Whoever asks for the same one at about the same time
+/// gets the same copy; `text` tells it from others.
 fn shared(
     state: &State,
     visit: &Visit,
     request: &HeaderMap,
+    text: Cow<'static, str>,
     content_type: &'static str,
     render: impl FnOnce(&View, &Now) -> String,
 ) -> Answer {
     let is_packed = accepts_gzip(listed(request, &ACCEPT_ENCODING).as_deref());
-    let title = Title { text: content_type, is_packed };
+    let title = Title { text, is_packed };
     let body = state.press.body(
         title,
         &visit.activity,

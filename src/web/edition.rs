@@ -4,6 +4,7 @@
 //! and in memory. An edition is out of print as soon as it may be wrong, or after a few times as long as it took to
 //! make: that is a fraction of a millisecond for a dozen accounts.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -22,10 +23,10 @@ const SHORT_OF_ROOM: Duration = Duration::from_secs(1);
 const ROOM: usize = 16 << 20;
 
 /// What an edition is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Title {
     /// Which text: its media type, or where that would not tell it from others, another name.
-    pub(super) text: &'static str,
+    pub(super) text: Cow<'static, str>,
     pub(super) is_packed: bool,
 }
 
@@ -139,8 +140,8 @@ mod tests {
     use super::*;
     use crate::exposition::sample::{ACCOUNTS, at, board, config, snapshot};
 
-    const PLAIN: Title = Title { text: "plain", is_packed: false };
-    const PACKED: Title = Title { text: "plain", is_packed: true };
+    const PLAIN: Title = Title { text: Cow::Borrowed("plain"), is_packed: false };
+    const PACKED: Title = Title { text: Cow::Borrowed("plain"), is_packed: true };
 
     /// A moment, with what making an edition takes from there.
     fn after(now: Now, passed: Duration) -> Now {
@@ -176,7 +177,7 @@ mod tests {
             (799, PLAIN, false),
             (5_000, PACKED, true),
         ] {
-            assert_eq!(is_made(millis, title), expected, "{millis} {title:?}");
+            assert_eq!(is_made(millis, title.clone()), expected, "{millis} {title:?}");
         }
         press.clear(&at(200));
         assert!(press.0.lock().unwrap().editions.is_empty(), "what nobody reads is forgotten");

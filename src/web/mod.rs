@@ -29,6 +29,7 @@ mod guard;
 mod page;
 mod path;
 mod server;
+mod told;
 
 pub use guard::{Guard, Look};
 pub use path::Paths;
