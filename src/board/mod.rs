@@ -170,6 +170,8 @@ pub struct View {
     pub providers: Vec<Arc<ProviderStatus>>,
     /// In the order of provider and account name.
     pub accounts: Vec<Arc<AccountStatus>>,
+    /// Which state of the accounts this is.
+    pub revision: u64,
 }
 
 /// The board.
@@ -179,6 +181,8 @@ pub struct Board(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     latest: Statuses,
+    /// Grows with every change of what is shown of accounts.
+    revision: u64,
     /// What has left, or has not come since the start: its past does not end with its entry.
     absent_accounts: BTreeMap<AccountId, Arc<AccountStatus>>,
     absent_providers: BTreeMap<Arc<str>, Counts>,
@@ -208,21 +212,25 @@ impl Board {
     /// What it shows now.
     pub fn view(&self) -> View {
         let inner = self.lock();
-        let Some(kept) = &inner.kept else { return inner.latest.view() };
+        let revision = inner.revision;
+        let Some(kept) = &inner.kept else { return View { revision, ..inner.latest.view() } };
         let account = |(id, status): (&AccountId, &Arc<AccountStatus>)| match kept.accounts.get(id) {
             Some(known) if !Arc::ptr_eq(known, status) => Arc::new(status.counting_as(known)),
             Some(_) | None => status.clone(),
         };
-        let provider = |(name, status): (&Arc<str>, &Arc<ProviderStatus>)| match kept.providers.get(name) {
-            Some(known) if known.counts != status.counts => {
-                Arc::new(ProviderStatus { counts: known.counts, ..ProviderStatus::clone(status) })
-            }
-            Some(_) | None => status.clone(),
-        };
-        View {
-            providers: inner.latest.providers.iter().map(provider).collect(),
-            accounts: inner.latest.accounts.iter().map(account).collect(),
-        }
+        let providers = inner.latest.providers.iter().map(|(name, status)| inner.shown_provider(name, status));
+        View { providers: providers.collect(), accounts: inner.latest.accounts.iter().map(account).collect(), revision }
+    }
+
+    /// Which state of the accounts it shows: while this number is the same, they are.
+    pub fn revision(&self) -> u64 {
+        self.lock().revision
+    }
+
+    /// The providers alone, of what [`view`](Self::view) shows.
+    pub fn providers(&self) -> Vec<Arc<ProviderStatus>> {
+        let inner = self.lock();
+        inner.latest.providers.iter().map(|(name, status)| inner.shown_provider(name, status)).collect()
     }
 
     /// What stands on it now, with the counters that are not kept yet.
@@ -233,6 +241,7 @@ impl Board {
     /// What was known before the start. From now on counters are shown once they are [kept](Self::keep).
     pub fn recall(&self, accounts: Vec<AccountStatus>, providers: BTreeMap<Arc<str>, Counts>) {
         let mut inner = self.lock();
+        inner.revision += 1;
         inner.absent_accounts =
             accounts.into_iter().map(|status| (status.config.id.clone(), Arc::new(status))).collect();
         inner.absent_providers = providers;
@@ -242,6 +251,7 @@ impl Board {
     /// This look is kept, or cannot be: its counters may be shown.
     pub fn keep(&self, look: &View) {
         let inner = &mut *self.lock();
+        inner.revision += 1;
         let kept = inner.kept.get_or_insert_default();
         kept.accounts.extend(look.accounts.iter().map(|status| (status.config.id.clone(), status.clone())));
         kept.providers.extend(look.providers.iter().map(|status| (status.name.clone(), status.clone())));
@@ -271,6 +281,7 @@ impl Board {
     /// but a reading and its flows go when the account asks for something else from now on.
     pub fn configure(&self, providers: Vec<ProviderStatus>, accounts: &[Arc<AccountConfig>]) {
         let inner = &mut *self.lock();
+        inner.revision += 1;
         let mut known = std::mem::take(&mut inner.latest.providers);
         for mut fresh in providers {
             if let Some(before) = known.remove(&fresh.name) {
@@ -349,7 +360,9 @@ impl Board {
     }
 
     fn update<T>(&self, id: &AccountId, change: impl FnOnce(&mut AccountStatus) -> T) -> Option<T> {
-        self.lock().latest.accounts.get_mut(id).map(|status| change(Arc::make_mut(status)))
+        let inner = &mut *self.lock();
+        inner.revision += 1;
+        inner.latest.accounts.get_mut(id).map(|status| change(Arc::make_mut(status)))
     }
 
     /// A panic elsewhere must not blind the scrape.
@@ -358,9 +371,21 @@ impl Board {
     }
 }
 
+impl Inner {
+    fn shown_provider(&self, name: &Arc<str>, status: &Arc<ProviderStatus>) -> Arc<ProviderStatus> {
+        match self.kept.as_ref().and_then(|kept| kept.providers.get(name)) {
+            Some(known) if known.counts != status.counts => {
+                Arc::new(ProviderStatus { counts: known.counts, ..ProviderStatus::clone(status) })
+            }
+            Some(_) | None => status.clone(),
+        }
+    }
+}
+
 impl Statuses {
     fn view(&self) -> View {
         View {
+            revision: 0,
             providers: self.providers.values().cloned().collect(),
             accounts: self.accounts.values().cloned().collect(),
         }

@@ -9,17 +9,17 @@ use http::header::{
     CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::body::Parts;
 use super::deadline::Activity;
-use super::encoding::{accepts_gzip, gzip};
+use super::encoding::accepts_gzip;
 use super::guard::Admission;
 use super::{Paths, State, page};
-use crate::exposition::{negotiate, render};
+use crate::exposition::{Coding, gzip, negotiate};
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<Parts>;
 
 /// What a request may take of this machine.
 #[derive(Clone, Debug)]
@@ -114,8 +114,14 @@ async fn answer_of_route<B>(state: &State, visit: &Visit, request: &Request<B>) 
 
 fn metrics(state: &State, headers: &HeaderMap) -> Answer {
     let format = negotiate(listed(headers, &ACCEPT).as_deref());
-    let text = render(&state.view(), &state.telemetry.gather(), state.clock.now(), format);
-    let answer = text_of(StatusCode::OK, format.content_type(), text, headers);
+    let coding =
+        if accepts_gzip(listed(headers, &ACCEPT_ENCODING).as_deref()) { Coding::Gzip } else { Coding::Identity };
+    let (galley, coding) = match state.galley(format, coding) {
+        Some(galley) => (Some(galley), coding),
+        None => (state.galley(format, Coding::Identity), Coding::Identity),
+    };
+    let body = galley.map(Parts::from).unwrap_or_default();
+    let answer = answered(StatusCode::OK, format.content_type(), body, coding);
     with(answer, VARY, HeaderValue::from_static("Accept, Accept-Encoding"))
 }
 
@@ -172,21 +178,25 @@ fn say(status: StatusCode, sentence: &str) -> Answer {
 /// A text, compressed if `request` allows that.
 fn text_of(status: StatusCode, content_type: &'static str, text: String, request: &HeaderMap) -> Answer {
     let wanted = accepts_gzip(listed(request, &ACCEPT_ENCODING).as_deref());
-    let compressed = wanted.then(|| gzip(&text)).flatten();
-    let is_compressed = compressed.is_some();
-    let body = compressed.unwrap_or_else(|| Bytes::from(text));
+    match wanted.then(|| gzip(&text)).flatten() {
+        Some(compressed) => answered(status, content_type, Bytes::from(compressed).into(), Coding::Gzip),
+        None => answered(status, content_type, Bytes::from(text).into(), Coding::Identity),
+    }
+}
+
+fn answered(status: StatusCode, content_type: &'static str, body: Parts, coding: Coding) -> Answer {
     let length = HeaderValue::from(body.len());
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     answer = with(answer, CONTENT_TYPE, HeaderValue::from_static(content_type));
     // also for HEAD, which gets the headers alone
     answer = with(answer, CONTENT_LENGTH, length);
     answer = with(answer, X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer = with(answer, CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if is_compressed {
-        answer = with(answer, CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    match coding {
+        Coding::Gzip => with(answer, CONTENT_ENCODING, HeaderValue::from_static("gzip")),
+        Coding::Identity => answer,
     }
-    answer
 }
 
 fn with(mut answer: Answer, name: HeaderName, value: HeaderValue) -> Answer {

@@ -16,10 +16,11 @@ use tokio::sync::watch;
 
 use crate::board::{Board, View};
 use crate::clock::Clock;
-use crate::exposition::Telemetry;
+use crate::exposition::{Coding, Format, Galley, Telemetry, Typesetter};
 use crate::service::Pulse;
 
 mod answer;
+mod body;
 mod deadline;
 mod encoding;
 mod guard;
@@ -39,6 +40,7 @@ pub struct State {
     paths: Paths,
     guard: Arc<Guard>,
     reloader: Option<Arc<dyn Reloader>>,
+    typesetter: Typesetter,
     /// Once ready, always ready.
     ready: AtomicBool,
 }
@@ -148,7 +150,16 @@ impl State {
         guard: Arc<Guard>,
         reloader: Option<Arc<dyn Reloader>>,
     ) -> Self {
-        Self { board, telemetry, clock, paths, guard, reloader, ready: AtomicBool::new(false) }
+        Self {
+            board,
+            telemetry,
+            clock,
+            paths,
+            guard,
+            reloader,
+            typesetter: Typesetter::default(),
+            ready: AtomicBool::new(false),
+        }
     }
 
     /// The board as it is now. That every account has been tried is noted whenever someone looks, so that
@@ -159,6 +170,14 @@ impl State {
             self.ready.store(true, Ordering::Relaxed);
         }
         view
+    }
+
+    /// The body of a scrape as the board is now; `None` if compression fails, which it has no reason to.
+    fn galley(&self, format: Format, coding: Coding) -> Option<Galley> {
+        if !self.is_ready() {
+            self.view();
+        }
+        self.typesetter.set(&self.board, &self.telemetry.gather(), self.clock.now(), format, coding)
     }
 
     fn is_ready(&self) -> bool {

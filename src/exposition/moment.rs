@@ -1,0 +1,109 @@
+//! The moment of a scrape, and until when what was written then would be written again.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::board::{AccountStatus, Snapshot};
+use crate::clock::{BootTime, Now};
+
+/// When a scrape is. Samples of accounts can ask it for what is fresh, and for nothing else: so it knows how long the
+/// answers stay the same, by either clock, and what was rendered may be shown again until then.
+#[derive(Clone, Debug)]
+pub(super) struct Moment {
+    now: Now,
+    /// What is fresh now is so as long as neither clock is beyond these.
+    fresh_until: Cell<(BootTime, Timestamp)>,
+    /// What is stale by the wall clock alone is so as long as that clock is not set back to this.
+    stale_after: Cell<Option<Timestamp>>,
+}
+
+impl Moment {
+    pub(super) const fn new(now: Now) -> Self {
+        let ever = (BootTime::from_boot(std::time::Duration::MAX), Timestamp::MAX);
+        Self { now, fresh_until: Cell::new(ever), stale_after: Cell::new(None) }
+    }
+
+    /// The last good reading of an account, if it is young enough to be vouched for.
+    pub(super) fn fresh<'a>(&self, status: &'a AccountStatus) -> Option<&'a Arc<Snapshot>> {
+        let snapshot = status.snapshot.as_ref()?;
+        let (boot, wall) = snapshot.vouched_until(status.config.stale_after)?;
+        if self.now.boot > boot {
+            // the boot clock never goes back
+            return None;
+        }
+        if self.now.wall > wall {
+            self.stale_after.set(self.stale_after.get().max(Some(wall)));
+            return None;
+        }
+        let (first_boot, first_wall) = self.fresh_until.get();
+        self.fresh_until.set((first_boot.min(boot), first_wall.min(wall)));
+        Some(snapshot)
+    }
+
+    /// True if every answer given would be given at `now`, too.
+    pub(super) fn lasts_until(&self, now: &Now) -> bool {
+        let (boot, wall) = self.fresh_until.get();
+        now.boot >= self.now.boot
+            && now.boot <= boot
+            && now.wall <= wall
+            && self.stale_after.get().is_none_or(|stale_after| now.wall > stale_after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::board::Board;
+    use crate::exposition::sample::{self, at};
+
+    /// `seconds` by the boot clock, and as many more by the wall clock.
+    fn torn(seconds: u64, wall_ahead: i64) -> Now {
+        let Now { boot, wall } = at(seconds);
+        Now { boot, wall: wall + jiff::SignedDuration::from_secs(wall_ahead) }
+    }
+
+    proptest! {
+        /// The board itself is asked as the judge, whose rule is written in another way.
+        #[test]
+        fn what_lasts_is_what_would_be_answered_again(
+            taken in proptest::collection::vec((0_u64..1_000, -500_i64..500), 1..6),
+            first in (1_000_u64..2_000, -700_i64..700),
+            later in (0_u64..700, -700_i64..700),
+        ) {
+            let board = Board::default();
+            let configs: Vec<_> = (0..taken.len()).map(|n| sample::config("p", &format!("a{n}"))).collect();
+            board.configure(vec![sample::provider("p")], &configs);
+            for (config, (seconds, ahead)) in configs.iter().zip(&taken) {
+                let now = torn(*seconds, *ahead);
+                board.file(config, Ok(sample::snapshot("1", now)), now);
+            }
+            let now = torn(first.0, first.1);
+            let moment = Moment::new(now);
+            let accounts = board.view().accounts;
+            let shown: Vec<_> = accounts.iter().map(|status| moment.fresh(status).is_some()).collect();
+            let judged = |now: &Now| accounts.iter().map(|status| status.fresh(now).is_some()).collect::<Vec<_>>();
+            prop_assert_eq!(&shown, &judged(&now));
+            prop_assert!(moment.lasts_until(&now));
+            let then = torn(first.0 + later.0, later.1);
+            if moment.lasts_until(&then) {
+                prop_assert_eq!(&shown, &judged(&then));
+            } else {
+                prop_assert_ne!(&shown, &judged(&then), "it could have lasted");
+            }
+        }
+    }
+
+    #[test]
+    fn a_board_without_readings_lasts() {
+        let moment = Moment::new(at(0));
+        assert!(moment.lasts_until(&at(0)) && moment.lasts_until(&at(u64::from(u32::MAX))));
+        assert!(!Moment::new(at(1)).lasts_until(&at(0)), "the boot clock does not go back");
+        assert!(Duration::MAX > Duration::ZERO);
+    }
+}
