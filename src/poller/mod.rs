@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
 mod gate;
@@ -59,7 +59,8 @@ impl fmt::Debug for Edge {
 impl Edge {
     fn link(&self, provider: &ProviderConfig, connection: &Connection, sessions: Arc<Mutex<SessionKeeper>>) -> Link {
         let transport = self.transport.along(&connection.route).unwrap_or_else(|| self.transport.clone());
-        Link { login: connection.login.clone(), settings: provider.fingerprint(), sessions, transport }
+        let (login, settings) = (connection.login.clone(), provider.fingerprint());
+        Link { login, settings, sessions, transport, signing: Semaphore::new(1) }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::Edge;
 use super::gate::Gate;
@@ -27,6 +27,9 @@ pub(super) struct Link {
     pub(super) settings: String,
     /// The provider's own way there.
     pub(super) transport: Arc<dyn Transport>,
+    /// One signature at a time. A signature takes a thread for up to a millisecond, and there are two threads: if a
+    /// thousand accounts are due at once, others must not wait for all of theirs.
+    pub(super) signing: Semaphore,
 }
 
 /// What one poll needs.
@@ -97,11 +100,14 @@ impl Walk<'_> {
                     return Err(broken("asks for request after request"));
                 }
                 let slot = self.gate.slot().await;
+                // it is closed by nobody
+                let signing = if self.provider.signs() { self.link.signing.acquire().await.ok() } else { None };
                 // only now is it known when the request leaves, and it may be signed with that time
                 let now = self.edge.clock.now();
                 let Step::Send(request) = step(now.wall, &replies)? else {
                     return Err(broken("has no request to send where it must"));
                 };
+                drop(signing);
                 taken.get_or_insert(now);
                 replies.push(slot.send(&*self.link.transport, request, &mut left, self.trace).await?);
             }

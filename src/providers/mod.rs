@@ -176,6 +176,11 @@ pub trait Provider: Send + Sync {
     fn private(&self) -> Vec<&str> {
         Vec::new()
     }
+
+    /// True if a step with a request takes the time of a signature, and not next to none.
+    fn signs(&self) -> bool {
+        false
+    }
 }
 
 /// What a login brings.
