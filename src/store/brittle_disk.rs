@@ -83,6 +83,14 @@ impl BrittleDisk {
         self.lock().now = now;
     }
 
+    /// What a loss of power would leave at least.
+    pub(crate) fn synced(&self) -> Vec<(PathBuf, Arc<[u8]>)> {
+        let inner = self.lock();
+        let names = inner.unconfirmed.first().unwrap_or(&inner.files);
+        let synced = names.iter().filter(|(_, content)| content.synced);
+        synced.map(|(path, content)| (path.clone(), content.bytes.clone())).collect()
+    }
+
     pub(crate) fn copied(&self) -> Self {
         Self(Mutex::new(self.lock().clone()))
     }

@@ -9,6 +9,8 @@ use super::{Poller, Trace, poll_once};
 use crate::failure::ErrorReason;
 use crate::rate_limit::{Quota, Window};
 
+mod desk;
+mod judge;
 mod machine;
 mod reload;
 mod restarts;
