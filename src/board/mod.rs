@@ -15,15 +15,18 @@ use crate::config::AccountConfig;
 use crate::failure::{ErrorReason, Failure};
 use crate::providers::Postmark;
 use crate::rate_limit::RateLimiter;
+use crate::schedule::{Cause, Streak};
 
 mod flow;
 mod jump;
 mod memory;
 mod snapshot;
+mod waiting;
 
 pub use flow::Flow;
 pub use memory::{Memory, Since};
 pub use snapshot::Snapshot;
+pub use waiting::{Progress, Waiting};
 
 /// Everything known of one account.
 #[derive(Clone, Debug)]
@@ -52,6 +55,12 @@ pub struct AccountStatus {
     pub last_failure: Option<(Timestamp, Failure)>,
     /// When the account will be polled next.
     pub next_poll: Option<Timestamp>,
+    /// Why not sooner.
+    pub cause: Cause,
+    /// The failures since the last good poll.
+    pub streak: Streak,
+    /// How far the current poll is.
+    pub progress: Progress,
     /// Polls that ended.
     pub polls: u64,
     failures: [u64; ErrorReason::ALL.len()],
@@ -74,6 +83,9 @@ impl AccountStatus {
             poll_success: false,
             last_failure: None,
             next_poll: None,
+            cause: Cause::Interval,
+            streak: Streak::default(),
+            progress: Progress::Resting,
             polls: 0,
             failures: [0; ErrorReason::ALL.len()],
             flows: Vec::new(),
@@ -334,11 +346,19 @@ impl Board {
         filing.unwrap_or(Filing::Dropped)
     }
 
-    /// Notes when the account will be polled next.
-    pub fn set_next_poll(&self, id: &AccountId, at: Timestamp) {
+    /// Notes when the account will be polled next, why not sooner, and what led there.
+    pub fn set_next_poll(&self, id: &AccountId, at: Timestamp, cause: Cause, streak: Streak) {
         self.update(id, |status| {
+            status.progress = Progress::Resting;
             status.next_poll = Some(at);
+            status.cause = cause;
+            status.streak = streak;
         });
+    }
+
+    /// Notes how far the account's current poll is.
+    pub fn set_progress(&self, id: &AccountId, progress: Progress) {
+        self.update(id, |status| status.progress = progress);
     }
 
     /// Changes what is known of a provider, if it is configured.

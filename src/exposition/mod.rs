@@ -4,6 +4,7 @@
 //! rendered anew from the [`catalogue`] and one view of the board. Amounts go out digit by digit as the provider
 //! wrote them. Samples carry no timestamps: freshness is decided at the scrape, by `balance_fresh`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ const ACCOUNT_BYTES: usize = 3_500;
 pub fn render(view: &View, telemetry: &[proto::MetricFamily], now: Now, format: Format) -> String {
     let accounts: Vec<_> = view.accounts.iter().map(|status| (status, samples::account_labels(status))).collect();
     let providers: Vec<_> = view.providers.iter().map(|status| (status, samples::provider_labels(status))).collect();
+    let waits: BTreeMap<_, _> = view.providers.iter().map(|status| (&*status.name, status.waiting(&now))).collect();
     let none = Labels::default();
     let buffer = String::with_capacity((accounts.len() + 8) * ACCOUNT_BYTES);
     let mut writer = Writer::new(format, buffer);
@@ -43,6 +45,12 @@ pub fn render(view: &View, telemetry: &[proto::MetricFamily], now: Now, format: 
             Samples::Account(sample) => {
                 for (status, labels) in &accounts {
                     family.series(labels, |series| sample(status, &now, series));
+                }
+            }
+            Samples::AccountAtProvider(sample) => {
+                for (status, labels) in &accounts {
+                    let provider = waits.get(&*status.config.id.provider).copied().flatten();
+                    family.series(labels, |series| sample(status, provider, series));
                 }
             }
             Samples::Provider(sample) => {

@@ -2,7 +2,7 @@
 
 use super::series::{Labels, Seconds, Series};
 use crate::account::Balance;
-use crate::board::{AccountStatus, Flow, ProviderStatus};
+use crate::board::{AccountStatus, Flow, ProviderStatus, Waiting};
 use crate::clock::Now;
 use crate::failure::ErrorReason;
 use crate::money::Amount;
@@ -95,6 +95,24 @@ pub(super) fn last_poll(status: &AccountStatus, _: &Now, series: &mut Series<'_>
 
 pub(super) fn next_poll(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
     series.put(&[], Seconds::from(status.next_poll.unwrap_or_default()));
+}
+
+pub(super) fn waiting(status: &AccountStatus, provider: Option<Waiting>, series: &mut Series<'_>) {
+    waiting_until(status.waiting(provider), series);
+}
+
+pub(super) fn provider_waiting(status: &ProviderStatus, now: &Now, series: &mut Series<'_>) {
+    waiting_until(status.waiting(now), series);
+}
+
+fn waiting_until(waiting: Option<Waiting>, series: &mut Series<'_>) {
+    if let Some(Waiting { cause, until }) = waiting {
+        series.put(&[("cause", cause.as_str())], Seconds::from(until));
+    }
+}
+
+pub(super) fn failures_in_a_row(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+    series.put(&[], status.streak.failures_in_a_row);
 }
 
 pub(super) fn interval(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {

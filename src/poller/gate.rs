@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 
 use super::Edge;
 use super::trace::Trace;
-use crate::board::ProviderStatus;
+use crate::account::AccountId;
+use crate::board::{Progress, ProviderStatus};
 use crate::clock::{BootTime, Clock};
 use crate::failure::Failure;
 use crate::providers::reply_date;
@@ -71,8 +72,8 @@ impl Gate {
         self.limiter().is_idle(now)
     }
 
-    /// Waits for a slot, first come, first served.
-    pub(super) async fn slot(&self) -> Slot<'_> {
+    /// Waits for a slot for a request about this account, first come, first served.
+    pub(super) async fn slot(&self, id: &AccountId) -> Slot<'_> {
         let mut place = Place { gate: self, ticket: Some(self.limiter().join()) };
         let mut deferred = false;
         loop {
@@ -86,11 +87,15 @@ impl Gate {
             };
             if admission != Admission::Go && !deferred {
                 deferred = true;
+                self.edge.board.set_progress(id, Progress::Queued);
                 self.edge.board.update_provider(&self.provider, |status| status.counts.deferred += 1);
             }
             match admission {
                 Admission::Go => {
                     let slot = Slot { gate: self, ticket: place.ticket.take() };
+                    if deferred {
+                        self.edge.board.set_progress(id, Progress::Asking);
+                    }
                     self.moved.notify_waiters();
                     self.edge.store.lease(&self.provider).await;
                     return slot;

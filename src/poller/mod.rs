@@ -25,13 +25,13 @@ pub use trace::{Trace, Traced};
 use walk::{Link, Sessions, Walk};
 
 use crate::account::AccountId;
-use crate::board::{AccountStatus, Board, Filing, Snapshot};
+use crate::board::{AccountStatus, Board, Filing, Progress, Snapshot};
 use crate::clock::{BootTime, Clock, Now};
 use crate::config::{AccountConfig, ProviderConfig};
 use crate::exposition::Telemetry;
 use crate::failure::{ErrorReason, Failure};
 use crate::providers::{Connection, Login, Provider};
-use crate::schedule::{Plan, Schedule, Turn};
+use crate::schedule::{Plan, Schedule, Turn, Wait};
 use crate::service::{Pulse, pulse};
 use crate::session::SessionKeeper;
 use crate::store::Store;
@@ -235,8 +235,10 @@ impl Poller {
         let arrived: Vec<_> = plans.keys().filter(|id| !self.targets.contains_key(*id)).cloned().collect();
         self.schedule.replace(&plans, now.boot);
         for id in arrived {
-            if let Some(due) = self.edge.board.account(&id).and_then(|status| resumed(&status, &now)) {
-                self.schedule.resume(&id, due);
+            let Some(status) = self.edge.board.account(&id) else { continue };
+            self.schedule.resume(&id, status.streak, was_refused(&status));
+            if let Some(due) = resumed(&status, &now) {
+                self.schedule.postpone(&id, due);
             }
         }
         for (id, target) in &targets {
@@ -254,7 +256,7 @@ impl Poller {
         self.gates
             .retain(|name, gate| links.contains_key(name) || Arc::strong_count(gate) > 1 || !gate.is_idle(now.boot));
         for id in self.targets.keys() {
-            self.show_next(id, self.schedule.due(id), now);
+            self.show_next(id, now);
         }
     }
 
@@ -279,7 +281,7 @@ impl Poller {
             self.schedule.retry(&target.config.id, now.boot);
         }
         for id in self.targets.keys().filter(|id| &*id.provider == name) {
-            self.show_next(id, self.schedule.due(id), now);
+            self.show_next(id, now);
         }
     }
 
@@ -308,6 +310,7 @@ impl Poller {
         while let Some(turn) = self.schedule.take_due(now) {
             let Some(target) = self.targets.get(&turn.id).cloned() else { continue };
             self.edge.telemetry.observe_lateness(now.since(turn.due));
+            self.edge.board.set_progress(&turn.id, Progress::Asking);
             let config = target.config.clone();
             let edge = self.edge.clone();
             let task = self.tasks.spawn(async move {
@@ -336,12 +339,12 @@ impl Poller {
             // if the account is still there, it has asked for something else since
             Filing::Dropped => self.schedule.expedite(&config.id, now.boot),
         }
-        self.show_next(&config.id, self.schedule.due(&config.id), now);
+        self.show_next(&config.id, now);
     }
 
-    fn show_next(&self, id: &AccountId, due: Option<BootTime>, now: Now) {
-        if let Some(due) = due {
-            self.edge.board.set_next_poll(id, now.wall_at(due));
+    fn show_next(&self, id: &AccountId, now: Now) {
+        if let Some(Wait { due, cause, streak }) = self.schedule.wait(id) {
+            self.edge.board.set_next_poll(id, now.wall_at(due), cause, streak);
         }
     }
 
@@ -361,14 +364,19 @@ impl Poller {
 /// When an account is due that was polled before it came: when it was due then. Nobody knows what the wall clock did
 /// meanwhile, and so it is never later than the next poll could have been.
 fn resumed(status: &AccountStatus, now: &Now) -> Option<BootTime> {
-    let longest = match &status.last_failure {
+    let longest = match status {
         _ if status.poll_success => status.config.interval,
         // whoever is refused must not try again because of a restart, or the credentials may be locked
-        Some((_, failure)) if failure.reason == ErrorReason::Auth => MOST_RESUMED,
+        _ if was_refused(status) => MOST_RESUMED,
         // what it failed for may be mended
-        Some(_) | None => return None,
+        _ => return None,
     };
     Some(now.boot_at(status.next_poll?).min(now.boot + longest))
+}
+
+/// True if the provider refused the credentials at the last poll.
+fn was_refused(status: &AccountStatus) -> bool {
+    !status.poll_success && status.last_failure.as_ref().is_some_and(|(_, failure)| failure.reason == ErrorReason::Auth)
 }
 
 async fn wait_until(clock: &dyn Clock, next: Option<BootTime>) {

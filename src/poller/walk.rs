@@ -110,7 +110,7 @@ impl Walk<'_> {
                 if requests > MOST_REQUESTS {
                     return Err(broken("asks for request after request"));
                 }
-                let slot = self.gate.slot().await;
+                let slot = self.gate.slot(&self.config.id).await;
                 // it is closed by nobody
                 let signing = if self.provider.signs() { self.link.signing.acquire().await.ok() } else { None };
                 // only now is it known when the request leaves, and it may be signed with that time
@@ -148,7 +148,7 @@ impl Walk<'_> {
                 Ok(LoginStep::Done(session)) => break Ok(session),
                 Err(failure) => break Err(failure),
             }
-            let slot = self.gate.slot().await;
+            let slot = self.gate.slot(&self.config.id).await;
             // as above: only now is it known when the request leaves
             let now = self.edge.clock.now();
             let request = match step(now.wall, &replies) {

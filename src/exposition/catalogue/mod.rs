@@ -2,7 +2,7 @@
 //! what the reference prints and what the checker accepts.
 
 use super::series::Series;
-use crate::board::{AccountStatus, ProviderStatus};
+use crate::board::{AccountStatus, ProviderStatus, Waiting};
 use crate::clock::Now;
 
 mod table;
@@ -66,6 +66,8 @@ pub enum Presence {
 #[derive(Debug)]
 pub(super) enum Samples {
     Account(fn(&AccountStatus, &Now, &mut Series<'_>)),
+    /// With what the account's provider waits for.
+    AccountAtProvider(fn(&AccountStatus, Option<Waiting>, &mut Series<'_>)),
     Provider(fn(&ProviderStatus, &Now, &mut Series<'_>)),
     Exporter(fn(&mut Series<'_>)),
     /// Kept by [`Telemetry`](super::Telemetry) under the same name. With the subject.
@@ -76,7 +78,7 @@ impl Metric {
     /// What it is about.
     pub const fn subject(&self) -> Subject {
         match self.samples {
-            Samples::Account(_) => Subject::Account,
+            Samples::Account(_) | Samples::AccountAtProvider(_) => Subject::Account,
             Samples::Provider(_) => Subject::Provider,
             Samples::Exporter(_) => Subject::Exporter,
             Samples::Telemetry(subject) => subject,
