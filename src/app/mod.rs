@@ -31,6 +31,12 @@ use watch::Watch;
 
 /// How long polls under way may take to end after a signal to stop.
 const DRAIN: Duration = Duration::from_secs(5);
+/// So long after it, it must have been written down how it ended …
+const WRITTEN: Duration = Duration::from_millis(5_500);
+/// … and so long after it the last answers are cut short: a service manager's patience has an end …
+const ANSWERED: Duration = Duration::from_millis(5_800);
+/// … though each of these has this long in any case.
+const LEAST: Duration = Duration::from_millis(300);
 /// How often the files of secrets are looked at.
 const SECRETS_LOOK: Duration = Duration::from_secs(2);
 
@@ -210,11 +216,14 @@ impl App {
         watching.abort();
         manager.stopping();
         tracing::info!("stopping: no new polls, waiting for those under way");
+        let (clock, asked) = (keeper.clock.clone(), keeper.clock.now().boot);
+        let left = |end: Duration| end.saturating_sub(clock.now().boot.since(asked)).max(LEAST);
         let drained = async {
             // scrapes are answered until the last poll is in
             keeper.poller.stop(DRAIN).await;
-            store.close(&board).await;
-            server.stop().await;
+            store.close(&board, left(WRITTEN)).await;
+            // whoever reads too slowly has no whole answer
+            let _ = tokio::time::timeout(left(ANSWERED), server.stop()).await;
         };
         tokio::select! {
             () = drained => {}

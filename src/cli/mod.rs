@@ -158,7 +158,7 @@ fn on_runtime(daemon: impl Future<Output = Result<(), AppError>>) -> Exit {
     let outcome = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(daemon);
-            // a name that is still being resolved must not hold up the exit
+            // a configuration that is still being read must not hold up the exit
             runtime.shutdown_timeout(Duration::from_millis(100));
             outcome
         }
