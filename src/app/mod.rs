@@ -21,9 +21,11 @@ use crate::web;
 
 mod keeper;
 mod origin;
+mod watch;
 
 use keeper::{Keeper, taken_apart};
 pub use origin::Origin;
+use watch::Watch;
 
 /// How long polls under way may take to end after a signal to stop.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -44,6 +46,8 @@ pub struct App {
     pub max_requests: usize,
     /// Whether a reload may be asked for over HTTP.
     pub lifecycle: bool,
+    /// How often the configuration's file is looked at; if it has changed, it is read again.
+    pub auto_reload: Option<Duration>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// What carries requests.
@@ -101,6 +105,7 @@ fn failed<E: fmt::Display>(what: &str) -> impl FnOnce(E) -> AppError {
 impl App {
     /// Runs until a signal says stop. `announce` is called once it serves, with the addresses of its pages.
     pub async fn run(self, announce: impl FnOnce(&[String])) -> Result<(), AppError> {
+        let watch = Watch::new(self.origin.stamp());
         let loaded = self.origin.load().map_err(AppError::Config)?;
         let listeners = self.doors.open()?;
         let mut terminate = on_signal(SignalKind::terminate())?;
@@ -145,6 +150,7 @@ impl App {
         let watched = [poller.pulse().clone(), server.pulse().clone()];
         let mut keeper = Keeper {
             origin: self.origin,
+            watch,
             place,
             live,
             poller,
@@ -162,6 +168,7 @@ impl App {
         });
         let mut look = tokio::time::interval(SECRETS_LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut look_at_config = self.auto_reload.map(tokio::time::interval);
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -173,6 +180,7 @@ impl App {
                     let _ = outcome.send(keeper.reload().await);
                 }
                 () = &mut following => {}
+                () = tick(&mut look_at_config) => keeper.reload_if_changed().await,
                 _ = look.tick() => {
                     keeper.take_new_secrets().await;
                     keeper.take_new_web_config();
@@ -228,6 +236,14 @@ fn recall(store: &Store, loaded: &Loaded, board: &Board) {
         Some(AccountStatus::recalled(config.clone(), memory, recalled.since))
     });
     board.recall(known.collect(), recalled.providers);
+}
+
+/// The next tick, if there is any.
+async fn tick(interval: &mut Option<tokio::time::Interval>) {
+    match interval {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
 }
 
 fn on_signal(kind: SignalKind) -> Result<Signal, AppError> {
