@@ -11,6 +11,7 @@ use crate::failure::ErrorReason;
 use crate::rate_limit::{Quota, Window};
 
 mod machine;
+mod now;
 mod reload;
 mod restarts;
 mod stage;
