@@ -6,19 +6,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::api::{self, Message, Name, is_from_elsewhere};
 use super::deadline::Activity;
 use super::encoding::{accepts_gzip, gzip};
 use super::guard::Admission;
 use super::told::Query;
 use super::{Paths, State, page};
+use crate::account::AccountId;
 use crate::exposition::{negotiate, render};
+use crate::schedule::NotNow;
 
 type Answer = Response<Full<Bytes>>;
 
@@ -43,19 +46,24 @@ impl Visit {
 
 /// What can be asked for.
 #[derive(Clone, Copy, Debug)]
-enum Route {
+enum Route<'a> {
     Metrics,
     Healthy,
     Ready,
     Reload,
     Page,
+    Accounts,
+    Account(Name<'a>),
+    PollNow(Name<'a>),
+    AccountHealth(Name<'a>),
+    Description,
     /// Above the prefix: a way to the page.
     Above,
 }
 
-impl Route {
+impl<'a> Route<'a> {
     /// The route with exactly this path.
-    fn of(path: &str, paths: &Paths) -> Option<Self> {
+    fn of(path: &'a str, paths: &Paths) -> Option<Self> {
         if paths.is_above(path) {
             return Some(Self::Above);
         }
@@ -65,7 +73,21 @@ impl Route {
             "/-/ready" => Some(Self::Ready),
             "/-/reload" => Some(Self::Reload),
             "/" => Some(Self::Page),
-            _ => None,
+            "/api/v1/accounts" => Some(Self::Accounts),
+            "/api/v1/openapi.json" => Some(Self::Description),
+            path => Self::of_account(path),
+        }
+    }
+
+    /// The route to one account.
+    fn of_account(path: &'a str) -> Option<Self> {
+        if let Some(rest) = path.strip_prefix("/health/accounts/") {
+            return Name::parse(rest).map(Self::AccountHealth);
+        }
+        let rest = path.strip_prefix("/api/v1/accounts/")?;
+        match rest.strip_suffix("/poll").and_then(Name::parse) {
+            Some(name) => Some(Self::PollNow(name)),
+            None => Name::parse(rest).map(Self::Account),
         }
     }
 
@@ -74,6 +96,10 @@ impl Route {
             Self::Metrics | Self::Healthy | Self::Ready | Self::Page | Self::Above => {
                 (&[Method::GET, Method::HEAD], "GET, HEAD")
             }
+            Self::Accounts | Self::Account(_) | Self::AccountHealth(_) | Self::Description => {
+                (&[Method::GET, Method::HEAD], "GET, HEAD")
+            }
+            Self::PollNow(_) => (&[Method::POST], "POST"),
             Self::Reload => (&[Method::POST, Method::PUT], "POST, PUT"),
         }
     }
@@ -107,7 +133,19 @@ async fn answer_of_route<B>(state: &State, visit: &Visit, request: &Request<B>) 
         Route::Metrics => say(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes are being answered, try again later"),
         Route::Healthy => say(StatusCode::OK, "balance-exporter is healthy"),
         Route::Ready => ready(state),
+        Route::Reload if is_from_elsewhere(request.headers()) => say(StatusCode::FORBIDDEN, ELSEWHERE),
         Route::Reload => reload(state, visit.patience).await,
+        Route::Accounts => {
+            let query = Query::parse(request.uri().query());
+            json_of(StatusCode::OK, api::accounts(&state.view(), &query, &state.clock.now()), request.headers())
+        }
+        Route::Account(name) => account(state, name, request.headers()),
+        Route::AccountHealth(name) => {
+            let (status, sentence) = api::health(&state.view(), name, &state.clock.now());
+            say(status, &sentence)
+        }
+        Route::PollNow(name) => poll_now(state, visit.patience, name, request.headers()).await,
+        Route::Description => json_of(StatusCode::OK, api::json(&api::describe(&state.paths)), request.headers()),
         Route::Page => people(state, request),
         Route::Above => elsewhere(&state.paths.link("/")),
     }
@@ -147,9 +185,52 @@ async fn reload(state: &State, patience: Duration) -> Answer {
     }
 }
 
+fn account(state: &State, name: Name<'_>, headers: &HeaderMap) -> Answer {
+    match api::account(&state.view(), name, &state.clock.now()) {
+        Some(account) => json_of(StatusCode::OK, api::json(&account), headers),
+        None => json_of(StatusCode::NOT_FOUND, api::json(&Message::new(api::unknown(name))), headers),
+    }
+}
+
+async fn poll_now(state: &State, patience: Duration, name: Name<'_>, headers: &HeaderMap) -> Answer {
+    let refused = |sentence| (StatusCode::FORBIDDEN, Message::new(sentence), None);
+    let (status, message, retry_after) = match &state.prompter {
+        None => refused("polling over HTTP is off; start with --web.enable-lifecycle"),
+        Some(_) if is_from_elsewhere(headers) => refused(ELSEWHERE),
+        Some(prompter) => {
+            let id = AccountId { provider: name.provider.into(), account: name.account.into() };
+            api::polled(
+                timeout(patience, prompter.prompt(id)).await.unwrap_or(Err(NotNow::Stopping)),
+                name,
+                &state.clock.now(),
+            )
+        }
+    };
+    // a form without a script is read by whoever sent it
+    let by_people = listed(headers, &ACCEPT).is_some_and(|accept| accept.contains("text/html"));
+    let answer = if by_people {
+        html_of(status, page::sentence(&message.message, &state.paths), headers)
+    } else {
+        json_of(status, api::json(&message), headers)
+    };
+    match retry_after {
+        Some(seconds) => with(answer, RETRY_AFTER, HeaderValue::from(seconds)),
+        None => answer,
+    }
+}
+
+/// Why a request that would change something is refused.
+const ELSEWHERE: &str = "this request comes from a page of another site; if it does not, let the proxy in between pass \
+    the headers Host and Sec-Fetch-Site on";
+
+fn json_of(status: StatusCode, json: String, headers: &HeaderMap) -> Answer {
+    let answer = text_of(status, "application/json", json, headers);
+    with(answer, VARY, HeaderValue::from_static("Accept-Encoding"))
+}
+
 fn people<B>(state: &State, request: &Request<B>) -> Answer {
     let query = Query::parse(request.uri().query());
-    let html = page::render(&state.view(), &query, &state.clock.now(), &state.paths, false);
+    let html = page::render(&state.view(), &query, &state.clock.now(), &state.paths, state.prompter.is_some());
     html_of(StatusCode::OK, html, request.headers())
 }
 

@@ -1,7 +1,8 @@
 //! The web side: `/metrics`, health, reload and a page for people.
 //!
 //! It runs on a thread and a runtime of its own, so that nothing a provider does delays a scrape. It reads the
-//! board and writes nothing; a request can choose neither a URL nor a credential, and its body is never read.
+//! board and writes nothing; a request can choose neither a URL nor a credential, and its body is never read. All
+//! that it can bring about, if that is allowed at all, is a reload, and a poll that takes its place behind the limit.
 
 use std::future::Future;
 use std::io;
@@ -14,12 +15,15 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::account::AccountId;
 use crate::board::{Board, View};
 use crate::clock::Clock;
 use crate::exposition::Telemetry;
+use crate::schedule::NotNow;
 use crate::service::Pulse;
 
 mod answer;
+mod api;
 mod deadline;
 mod encoding;
 mod guard;
@@ -40,6 +44,7 @@ pub struct State {
     paths: Paths,
     guard: Arc<Guard>,
     reloader: Option<Arc<dyn Reloader>>,
+    prompter: Option<Arc<dyn Prompter>>,
     /// Once ready, always ready.
     ready: AtomicBool,
 }
@@ -53,6 +58,15 @@ pub trait Reloader: Send + Sync + std::fmt::Debug {
 
 /// A reload that is under way.
 pub type Reloading<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
+/// Has accounts polled before their time.
+pub trait Prompter: Send + Sync + std::fmt::Debug {
+    /// Resolves when it is decided, not when the poll is over.
+    fn prompt(&self, id: AccountId) -> Prompting<'_>;
+}
+
+/// A wish for a poll that is being considered.
+pub type Prompting<'a> = Pin<Box<dyn Future<Output = Result<(), NotNow>> + Send + 'a>>;
 
 /// How much of this machine strangers may take.
 #[derive(Clone, Copy, Debug)]
@@ -149,7 +163,13 @@ impl State {
         guard: Arc<Guard>,
         reloader: Option<Arc<dyn Reloader>>,
     ) -> Self {
-        Self { board, telemetry, clock, paths, guard, reloader, ready: AtomicBool::new(false) }
+        Self { board, telemetry, clock, paths, guard, reloader, prompter: None, ready: AtomicBool::new(false) }
+    }
+
+    /// Lets polls be asked for over HTTP.
+    #[must_use]
+    pub fn with_prompter(self, prompter: Arc<dyn Prompter>) -> Self {
+        Self { prompter: Some(prompter), ..self }
     }
 
     /// The board as it is now. That every account has been tried is noted whenever someone looks, so that
