@@ -11,11 +11,12 @@ use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::account::AccountId;
 use crate::board::{AccountStatus, Board};
 use crate::clock::Clock;
 use crate::config::{Loaded, Refused};
 use crate::exposition::Telemetry;
-use crate::poller::{Edge, Poller};
+use crate::poller::{self, Edge, Poller};
 use crate::service::ServiceManager;
 use crate::store::{Locked, Place, Store, SystemDisk, boot_id};
 use crate::transport::Transport;
@@ -159,8 +160,11 @@ impl App {
         let guard = Arc::new(self.guard);
         let page = self.paths.page();
         let scheme = guard.scheme();
-        let state =
+        let mut state =
             web::State::new(board.clone(), telemetry.clone(), self.clock.clone(), self.paths, guard.clone(), reloader);
+        if self.lifecycle {
+            state = state.with_prompter(Arc::new(PromptByHandle(poller.clone())));
+        }
         let limits = web::Limits { scrapes: self.max_requests, ..web::Limits::default() };
         let server = web::spawn(listeners, Arc::new(state), limits).map_err(failed("start the web side"))?;
         let pages: Vec<_> = server.addresses().iter().map(|address| format!("{scheme}://{address}{page}")).collect();
@@ -294,5 +298,15 @@ impl web::Reloader for ReloadByChannel {
             self.0.send(reply).await.map_err(|_| gone())?;
             outcome.await.map_err(|_| gone())?
         })
+    }
+}
+
+/// Asks the poller for a poll.
+#[derive(Debug)]
+struct PromptByHandle(poller::Handle);
+
+impl web::Prompter for PromptByHandle {
+    fn prompt(&self, id: AccountId) -> web::Prompting<'_> {
+        Box::pin(self.0.poll_now(id))
     }
 }

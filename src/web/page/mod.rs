@@ -142,3 +142,6 @@ fn write_page(html: &mut String, page: &Page) -> fmt::Result {
          </html>\n"
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,7 +132,7 @@ mod tests {
                 "d=\"M143 25L158 3\"",
             ),
             (vec![Some("1000"), Some("1034.5")], "rose by 3.4 %", "d=\"M143 25L158 3\""),
-            (vec![Some("100"), Some("100.01")], "hardly changed", "d=\"M143 14L158 14\""),
+            (vec![Some("100"), Some("100.01")], "hardly changed", "d=\"M143 15L158 14\""),
         ] {
             let html = line(&polls, false);
             assert!(html.contains(label) && html.contains(path), "{polls:?}: {html}");

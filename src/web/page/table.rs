@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::words::{Ago, Grouped, Length, Moment, Text, between};
+use super::words::{Ago, Grouped, Length, Moment, Text, TimeOfDay, between};
 use super::{Page, bar, sparkline};
 use crate::web::told::{Account, LastFailure, Provider, Sort, State, Tone, Wallet};
 
@@ -103,11 +103,16 @@ fn write_state(html: &mut String, account: &Account, now: Timestamp) -> fmt::Res
     for state in &account.states {
         write!(
             html,
-            "<a class=\"badge {}\" href=\"#state-{}\">{}</a> ",
+            "<a class=\"badge {}\" href=\"#state-{}\">{}",
             tone_class(state.tone()),
             state.as_str(),
             state.label()
         )?;
+        let waiting = account.polling.waiting.as_ref();
+        if let Some(waiting) = waiting.filter(|waiting| waiting.cause == state.as_str()) {
+            write!(html, " until {}", TimeOfDay(waiting.until))?;
+        }
+        html.push_str("</a> ");
     }
     html.push_str("</p>");
     if let (Some(taken), Some(age)) = (account.reading.taken, account.reading.age) {
@@ -171,22 +176,18 @@ fn write_next(html: &mut String, account: &Account, page: &Page) -> fmt::Result 
     let now = page.at();
     let polling = &account.polling;
     html.push_str("<p class=\"when\">");
-    match (&polling.waiting, polling.next) {
+    let waiting = polling.waiting.as_ref();
+    match (waiting, polling.next) {
         _ if account.states.contains(&State::Polling) => html.push_str("being polled"),
-        (Some(waiting), next) if next.is_none_or(|next| waiting.until > next) => write!(
-            html,
-            "{} not before {} ({})",
-            if account.states.contains(&State::Queued) { "in the queue," } else { "" },
-            Clocked(waiting.until, now),
-            Text(&waiting.meaning)
-        )?,
-        (Some(waiting), _) if waiting.cause != "interval" => {
-            write!(html, "{} ({})", In(waiting.until, now), Text(&waiting.meaning))?;
-        }
-        (_, Some(next)) => write!(html, "{}", In(next, now))?,
-        (_, None) => html.push_str("soon"),
+        (Some(waiting), _) => write!(html, "{}", In(waiting.until, now))?,
+        (None, Some(next)) => write!(html, "{}", In(next, now))?,
+        (None, None) => html.push_str("soon"),
     }
-    write!(html, "</p><small>every {}</small>", Length(Duration::from_secs(polling.interval_seconds)))?;
+    html.push_str("</p>");
+    if let Some(waiting) = waiting.filter(|waiting| waiting.cause != "interval") {
+        write!(html, "<small class=\"why\">{}</small>", Text(&waiting.meaning))?;
+    }
+    write!(html, "<small>every {}</small>", Length(Duration::from_secs(polling.interval_seconds)))?;
     let provider = page.listing.providers.iter().find(|provider| provider.provider == account.provider);
     if let Some(window) = provider.and_then(Provider::tightest) {
         write!(html, "<small>limit: {}</small>", bar::Used(window))?;
@@ -224,11 +225,8 @@ pub(super) struct Clocked(pub(super) Timestamp, pub(super) Timestamp);
 impl fmt::Display for Clocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(then, now) = self;
-        let text = super::words::Clock(*then).to_string();
-        // the day is today's, or told by the title
-        let time = text.split(' ').nth(1).unwrap_or_default();
         let left = Length(between(*now, *then)).to_string();
-        write!(f, "{}", Moment(*then, format_args!("{time} UTC, in {left}")))
+        write!(f, "{}", Moment(*then, format_args!("{}, in {left}", TimeOfDay(*then))))
     }
 }
 

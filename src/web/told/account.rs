@@ -59,7 +59,7 @@ pub(in crate::web) struct Reading {
     /// Whether it is young enough to be relied on. If not, no amount is told.
     pub(in crate::web) fresh: bool,
     /// When its first request began; null if there is none.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub(in crate::web) taken: Option<Timestamp>,
     /// Seconds since then, by whichever clock says more.
     pub(in crate::web) age_seconds: Option<u64>,
@@ -128,14 +128,14 @@ pub(in crate::web) struct Polling {
     /// From one poll to the next when all is well.
     pub(in crate::web) interval_seconds: u64,
     /// When its turn comes next; null before its first poll. Its provider may have to be waited for beyond that.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub(in crate::web) next: Option<Timestamp>,
     /// Why nothing is asked now, and until when; null while it is being asked.
     pub(in crate::web) waiting: Option<Waiting>,
     /// Failed polls since the last good one.
     pub(in crate::web) failures_in_a_row: u32,
     /// When the last poll ended.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub(in crate::web) last: Option<Timestamp>,
     /// Whether it was good.
     pub(in crate::web) last_good: bool,
@@ -152,7 +152,7 @@ pub(in crate::web) struct Waiting {
     /// What that means.
     pub(in crate::web) meaning: String,
     /// Before this nothing is asked.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub(in crate::web) until: Timestamp,
 }
 
@@ -161,7 +161,7 @@ pub(in crate::web) struct Waiting {
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct LastFailure {
     /// When.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub(in crate::web) at: Timestamp,
     /// Whether the last poll was this one.
     pub(in crate::web) current: bool,
@@ -180,7 +180,7 @@ pub(in crate::web) struct LastFailure {
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct PastPoll {
     /// When.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub(in crate::web) ended: Timestamp,
     /// Whether it brought a reading.
     pub(in crate::web) good: bool,
