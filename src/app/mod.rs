@@ -88,6 +88,12 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?.into_std()
 }
 
+/// How many connections the web side may have, so that polls and the state never lack a file descriptor.
+fn share_of_descriptors() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit / 4).unwrap_or(usize::MAX).max(4))
+}
+
 /// Why the daemon ended, or did not begin.
 #[derive(Debug)]
 pub enum AppError {
@@ -149,7 +155,9 @@ impl App {
         let scheme = guard.scheme();
         let state =
             web::State::new(board.clone(), telemetry.clone(), self.clock.clone(), self.paths, guard.clone(), reloader);
-        let limits = web::Limits { scrapes: self.max_requests, ..web::Limits::default() };
+        let defaults = web::Limits::default();
+        let connections = defaults.connections.min(share_of_descriptors());
+        let limits = web::Limits { scrapes: self.max_requests, connections, ..defaults };
         let server = web::spawn(listeners, Arc::new(state), limits).map_err(failed("start the web side"))?;
         let pages: Vec<_> = server.addresses().iter().map(|address| format!("{scheme}://{address}{page}")).collect();
         announce(&pages);

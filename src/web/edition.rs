@@ -156,7 +156,6 @@ mod tests {
             is_done.set(true);
             Some(Bytes::from(vec![0; length]))
         };
-        reader.begin();
         let body = press.body(title, &reader, view, clock, make).unwrap();
         (reader, body, is_done.get())
     }
