@@ -50,7 +50,19 @@ impl Stage {
     }
 
     fn exporter(&self) -> Exporter {
-        Exporter::start(&["--config.file", self.config().to_str().unwrap(), "--web.enable-lifecycle"])
+        self.exporter_with(&["--web.enable-lifecycle"])
+    }
+
+    fn exporter_with(&self, flags: &[&str]) -> Exporter {
+        let config = self.config();
+        Exporter::start(&[&["--config.file", config.to_str().unwrap()], flags].concat())
+    }
+
+    /// Whether the last reload was accepted.
+    fn reloaded(&self, exporter: &Exporter) -> Option<bool> {
+        let (_, text) = self.get(&exporter.url("/metrics"));
+        let metric = "balance_exporter_config_last_reload_successful ";
+        text.lines().find_map(|line| line.strip_prefix(metric)).map(|value| value == "1")
     }
 
     fn get(&self, url: &str) -> (u16, String) {
@@ -219,11 +231,6 @@ fn a_reload_is_all_or_nothing() {
     let stage = Stage::set();
     let exporter = stage.exporter();
     stage.until_ready(&exporter);
-    let successful = |stage: &Stage| {
-        let (_, text) = stage.get(&exporter.url("/metrics"));
-        text.lines()
-            .find_map(|line| line.strip_prefix("balance_exporter_config_last_reload_successful ").map(str::to_owned))
-    };
     let good = fs::read_to_string(stage.config()).unwrap();
     let polls = |stage: &Stage| {
         let metrics = stage.scrape(&exporter);
@@ -235,12 +242,12 @@ fn a_reload_is_all_or_nothing() {
     let (status, why) = stage.post(&exporter.url("/-/reload"));
     assert_eq!(status, 500);
     assert!(why.contains("exporter.yaml:2:") && why.contains("did you mean `interval`?"), "{why}");
-    assert_eq!(successful(&stage).as_deref(), Some("0"));
+    assert_eq!(stage.reloaded(&exporter), Some(false));
     assert!(polls(&stage) >= polls_before, "the accounts and their counters are still there");
 
     fs::write(stage.config(), good.replace("team: treasury", "team: vault")).unwrap();
     exporter.signal(Signal::HUP);
-    stage.until("the reload", |stage| successful(stage).as_deref() == Some("1"));
+    stage.until("the reload", |stage| stage.reloaded(&exporter) == Some(true));
     let metrics = stage.scrape(&exporter);
     assert!(metrics.value("balance_fresh", &[("account", "uae-settlement"), ("team", "vault")]) == Some("1"));
     assert!(polls(&stage) >= polls_before, "a label changes nothing else");
@@ -250,6 +257,28 @@ fn a_reload_is_all_or_nothing() {
     let (_, text) = stage.get(&exporter.url("/metrics"));
     assert!(!text.contains("account="), "an account that has left has no series");
     assert_eq!(stage.get(&exporter.url("/-/ready")).0, 200);
+}
+
+#[test]
+fn a_changed_configuration_is_taken_in_by_itself_if_that_is_wanted() {
+    let stage = Stage::set();
+    let exporter = stage.exporter_with(&["--config.enable-auto-reload", "--config.auto-reload-interval", "1s"]);
+    let unasked = stage.exporter();
+    stage.until_ready(&exporter);
+    stage.until_ready(&unasked);
+    let good = fs::read_to_string(stage.config()).unwrap();
+    fs::write(stage.config(), good.replacen("interval: 15s", "intervall: 15s", 1)).unwrap();
+    stage.until("the refusal", |stage| stage.reloaded(&exporter) == Some(false));
+    // put in place the way editors and Kubernetes do it
+    let new = stage.directory.path().join("new.yaml");
+    fs::write(&new, good.replace("team: treasury", "team: vault")).unwrap();
+    fs::rename(new, stage.config()).unwrap();
+    stage.until("the reload", |stage| stage.reloaded(&exporter) == Some(true));
+    let vault = [("account", "uae-settlement"), ("team", "vault")];
+    assert_eq!(stage.scrape(&exporter).value("balance_fresh", &vault), Some("1"));
+    assert_eq!(stage.scrape(&unasked).value("balance_fresh", &vault), None, "it was not asked to");
+    let refusals = exporter.log.try_iter().filter(|line| line.contains("refused")).count();
+    assert_eq!(refusals, 1, "what is wrong is told once, not at every look");
 }
 
 #[test]
@@ -316,8 +345,11 @@ fn check_says_what_will_be_polled() {
     {
         assert!(report.contains(expected), "{expected} is missing from\n{report}");
     }
+    let explained = stage.run(&["check", "--explain"]);
+    let explanation = String::from_utf8(explained.stdout).unwrap();
+    assert!(explanation.contains("the settings in force") && explanation.contains(" line "), "{explanation}");
     for hidden in secrets(stage.directory.path()) {
-        assert!(!report.contains(&hidden), "a secret is shown");
+        assert!(!report.contains(&hidden) && !explanation.contains(&hidden), "a secret is shown");
     }
     fs::remove_file(stage.directory.path().join("bridge.password")).unwrap();
     let elsewhere = stage.run(&["check"]);

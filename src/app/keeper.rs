@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Origin;
+use super::watch::Watch;
+use crate::board::Board;
 use crate::clock::Clock;
 use crate::config::{Loaded, ProviderConfig, SecretReader, Stamp};
 use crate::exposition::Telemetry;
@@ -41,10 +43,13 @@ fn one_line(refused: &str) -> String {
 /// Keeps the poller on the configuration that is in force.
 pub(super) struct Keeper {
     pub(super) origin: Origin,
+    /// Of the configuration's file.
+    pub(super) watch: Watch,
     /// Of the state, as configured.
     pub(super) place: Option<PathBuf>,
     pub(super) live: Vec<LiveProvider>,
     pub(super) poller: Handle,
+    pub(super) board: Arc<Board>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) guard: Arc<web::Guard>,
@@ -52,6 +57,14 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
+    /// Reads the configuration again if its file has changed.
+    pub(super) async fn reload_if_changed(&mut self) {
+        if self.watch.look(self.origin.stamp()) {
+            // what comes of it is in the log and in the metrics
+            let _ = self.reload().await;
+        }
+    }
+
     /// Reads the configuration again. If it is refused, nothing changes. The service manager is told.
     pub(super) async fn reload(&mut self) -> Result<(), String> {
         self.manager.reloading(crate::clock::monotonic());
@@ -68,7 +81,8 @@ impl Keeper {
         format!("polling {accounts} accounts of {} provider entries", self.live.len())
     }
 
-    pub(super) async fn read_again(&mut self) -> Result<(), String> {
+    async fn read_again(&mut self) -> Result<(), String> {
+        self.watch = Watch::new(self.origin.stamp());
         let origin = self.origin.clone();
         let loaded = tokio::task::spawn_blocking(move || origin.load()).await;
         let now = self.clock.now().wall;
@@ -77,6 +91,7 @@ impl Keeper {
                 "state.file is not what it was at the start: restart to move the state".to_owned()
             }
             Ok(Ok(loaded)) => {
+                self.board.hide_amounts(loaded.config.hide_amounts);
                 let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
                 self.live = live;
                 self.poller.configure(fleet).await;

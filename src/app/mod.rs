@@ -23,12 +23,20 @@ use crate::web;
 
 mod keeper;
 mod origin;
+mod watch;
 
 use keeper::{Keeper, taken_apart};
 pub use origin::Origin;
+use watch::Watch;
 
 /// How long polls under way may take to end after a signal to stop.
 const DRAIN: Duration = Duration::from_secs(5);
+/// So long after it, it must have been written down how it ended …
+const WRITTEN: Duration = Duration::from_millis(5_500);
+/// … and so long after it the last answers are cut short: a service manager's patience has an end …
+const ANSWERED: Duration = Duration::from_millis(5_800);
+/// … though each of these has this long in any case.
+const LEAST: Duration = Duration::from_millis(300);
 /// How often the files of secrets are looked at.
 const SECRETS_LOOK: Duration = Duration::from_secs(2);
 
@@ -51,6 +59,8 @@ pub struct App {
     pub max_requests: usize,
     /// Whether a reload may be asked for over HTTP.
     pub lifecycle: bool,
+    /// How often the configuration's file is looked at; if it has changed, it is read again.
+    pub auto_reload: Option<Duration>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// What carries requests.
@@ -88,10 +98,12 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?.into_std()
 }
 
-/// How many connections the web side may have, so that polls and the state never lack a file descriptor.
-fn share_of_descriptors() -> usize {
+/// What the web side may take. A quarter of the file descriptors at most, so that polls and the state never lack one.
+fn limits(scrapes: usize) -> web::Limits {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    limit.map_or(usize::MAX, |limit| usize::try_from(limit / 4).unwrap_or(usize::MAX).max(4))
+    let share = limit.map_or(usize::MAX, |limit| usize::try_from(limit / 4).unwrap_or(usize::MAX));
+    let defaults = web::Limits::default();
+    web::Limits { scrapes, connections: defaults.connections.min(share.max(4)), ..defaults }
 }
 
 /// Why the daemon ended, or did not begin.
@@ -124,6 +136,7 @@ fn failed<E: fmt::Display>(what: &str) -> impl FnOnce(E) -> AppError {
 impl App {
     /// Runs until a signal says stop. `announce` is called once it serves, with the addresses of its pages.
     pub async fn run(self, announce: impl FnOnce(&[String])) -> Result<(), AppError> {
+        let watch = Watch::new(self.origin.stamp());
         let loaded = self.origin.load().map_err(AppError::Config)?;
         let listeners = self.doors.open()?;
         let mut terminate = on_signal(SignalKind::terminate())?;
@@ -144,6 +157,7 @@ impl App {
         let mut polling = tokio::spawn(polling);
         let place = loaded.config.state.clone();
         recall(&store, &loaded, &board);
+        board.hide_amounts(loaded.config.hide_amounts);
         let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
         poller.configure(fleet).await;
         telemetry.config_reloaded(true, self.clock.now().wall);
@@ -155,9 +169,7 @@ impl App {
         let scheme = guard.scheme();
         let state =
             web::State::new(board.clone(), telemetry.clone(), self.clock.clone(), self.paths, guard.clone(), reloader);
-        let defaults = web::Limits::default();
-        let connections = defaults.connections.min(share_of_descriptors());
-        let limits = web::Limits { scrapes: self.max_requests, connections, ..defaults };
+        let limits = limits(self.max_requests);
         let server = web::spawn(listeners, Arc::new(state), limits).map_err(failed("start the web side"))?;
         let pages: Vec<_> = server.addresses().iter().map(|address| format!("{scheme}://{address}{page}")).collect();
         announce(&pages);
@@ -169,9 +181,11 @@ impl App {
         let watched = [poller.pulse().clone(), server.pulse().clone()];
         let mut keeper = Keeper {
             origin: self.origin,
+            watch,
             place,
             live,
             poller,
+            board: board.clone(),
             telemetry,
             clock: self.clock,
             guard,
@@ -185,6 +199,7 @@ impl App {
         });
         let mut look = tokio::time::interval(SECRETS_LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut look_at_config = self.auto_reload.map(tokio::time::interval);
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -196,6 +211,7 @@ impl App {
                     let _ = outcome.send(keeper.reload().await);
                 }
                 () = &mut following => {}
+                () = tick(&mut look_at_config) => keeper.reload_if_changed().await,
                 _ = look.tick() => {
                     keeper.take_new_secrets().await;
                     keeper.take_new_web_config();
@@ -208,11 +224,14 @@ impl App {
         watching.abort();
         manager.stopping();
         tracing::info!("stopping: no new polls, waiting for those under way");
+        let (clock, asked) = (keeper.clock.clone(), keeper.clock.now().boot);
+        let left = |end: Duration| end.saturating_sub(clock.now().boot.since(asked)).max(LEAST);
         let drained = async {
             // scrapes are answered until the last poll is in
             keeper.poller.stop(DRAIN).await;
-            store.close(&board).await;
-            server.stop().await;
+            store.close(&board, left(WRITTEN)).await;
+            // whoever reads too slowly has no whole answer
+            let _ = tokio::time::timeout(left(ANSWERED), server.stop()).await;
         };
         tokio::select! {
             () = drained => {}
@@ -251,6 +270,14 @@ fn recall(store: &Store, loaded: &Loaded, board: &Board) {
         Some(AccountStatus::recalled(config.clone(), memory, recalled.since))
     });
     board.recall(known.collect(), recalled.providers);
+}
+
+/// The next tick, if there is any.
+async fn tick(interval: &mut Option<tokio::time::Interval>) {
+    match interval {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
 }
 
 fn on_signal(kind: SignalKind) -> Result<Signal, AppError> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{Loaded, Refused, SecretReader};
+use crate::config::{Loaded, Refused, SecretReader, Stamp};
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
@@ -34,6 +34,14 @@ impl Origin {
         match self {
             Self::File(path) => path.parent().unwrap_or(Path::new(".")).to_owned(),
             Self::Text { .. } => PathBuf::new(),
+        }
+    }
+
+    /// What tells whether its file has changed.
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        match self {
+            Self::File(path) => Stamp::of(path),
+            Self::Text { .. } => None,
         }
     }
 

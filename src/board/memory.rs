@@ -13,6 +13,7 @@ use crate::config::AccountConfig;
 use crate::failure::{ErrorReason, Failure};
 use crate::money::{Amount, Currency};
 use crate::providers::{Postmark, Reading};
+use crate::schedule::Streak;
 
 /// An account as it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,9 @@ pub struct Memory {
     next_poll: Option<Timestamp>,
     poll_success: bool,
     last_failure: Option<(Timestamp, String, String)>,
+    /// Not in files from before it was kept.
+    #[serde(default)]
+    streak: Streak,
     polls: u64,
     failures: BTreeMap<String, u64>,
     readings_held: u64,
@@ -95,7 +99,7 @@ impl AccountStatus {
         Memory {
             provider: provider.to_string(),
             account: account.to_string(),
-            asks: self.config.asks.fingerprint(),
+            asks: self.config.asks.fingerprint().to_owned(),
             reading: self.snapshot.as_deref().map(ReadingMemory::of),
             identity: self.identity.as_deref().map(str::to_owned),
             postmark: self.postmark.as_deref().map(|postmark| match postmark {
@@ -110,6 +114,7 @@ impl AccountStatus {
                 .last_failure
                 .as_ref()
                 .map(|(at, failure)| (*at, failure.reason.as_str().to_owned(), failure.detail.clone())),
+            streak: self.streak,
             polls: self.polls,
             failures: failures.filter(|(_, count)| *count > 0).collect(),
             readings_held: self.readings_held,
@@ -141,6 +146,7 @@ impl AccountStatus {
         status.last_success = memory.last_success;
         status.next_poll = memory.next_poll;
         status.poll_success = memory.poll_success;
+        status.streak = memory.streak;
         status.last_failure = memory.last_failure.as_ref().and_then(|(at, reason, detail)| {
             let reason = ErrorReason::ALL.into_iter().find(|known| known.as_str() == reason)?;
             Some((*at, Failure::new(reason, detail.clone())))

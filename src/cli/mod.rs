@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::app::{AppError, Origin};
+use crate::app::{App, AppError, Origin};
 
 mod check;
 mod demo;
@@ -80,7 +80,20 @@ struct RunArgs {
     #[command(flatten)]
     config: ConfigArgs,
     #[command(flatten)]
+    reload: ReloadArgs,
+    #[command(flatten)]
     web: WebArgs,
+}
+
+/// Whether a changed configuration is taken in by itself.
+#[derive(Clone, Debug, Args)]
+struct ReloadArgs {
+    /// Reload the configuration when its file changes
+    #[arg(long = "config.enable-auto-reload")]
+    enable: bool,
+    /// How often to look for a change; it is taken in once two looks in a row find the same
+    #[arg(long = "config.auto-reload-interval", value_name = "DURATION", default_value = "30s", value_parser = interval)]
+    interval: Duration,
 }
 
 /// What a command came to; the number is the exit status.
@@ -122,8 +135,19 @@ pub fn main() -> ExitCode {
 fn run(args: &RunArgs) -> Exit {
     args.config.log.start();
     match args.web.app(Origin::File(args.config.config_file.clone())) {
-        Ok(app) => on_runtime(app.run(|_| {})),
+        Ok(app) => {
+            let auto_reload = args.reload.enable.then_some(args.reload.interval);
+            on_runtime(App { auto_reload, ..app }.run(|_| {}))
+        }
         Err((exit, why)) => complain(exit, &why),
+    }
+}
+
+/// A length of time such as `30s`, of a second at least.
+fn interval(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(length) if length >= Duration::from_secs(1) => Ok(length),
+        Ok(_) | Err(_) => Err("expected a second or more, such as 30s".to_owned()),
     }
 }
 
@@ -134,7 +158,7 @@ fn on_runtime(daemon: impl Future<Output = Result<(), AppError>>) -> Exit {
     let outcome = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(daemon);
-            // a name that is still being resolved must not hold up the exit
+            // a configuration that is still being read must not hold up the exit
             runtime.shutdown_timeout(Duration::from_millis(100));
             outcome
         }
@@ -192,6 +216,11 @@ mod tests {
             Cli::try_parse_from(["balance-exporter", "--config.file", "a.yaml", "--web.enable-lifecycle"]).unwrap();
         assert!(bare.command.is_none() && bare.run.web.lifecycle());
         assert_eq!(bare.run.config.config_file, PathBuf::from("a.yaml"));
+        let auto = ["balance-exporter", "--config.enable-auto-reload", "--config.auto-reload-interval"];
+        for (interval, good) in [("1s", true), ("1m30s", true), ("999ms", false), ("30", false), ("-1s", false)] {
+            let parsed = Cli::try_parse_from(auto.into_iter().chain([interval]));
+            assert_eq!(parsed.is_ok(), good, "{interval}");
+        }
         let named = Cli::try_parse_from(["balance-exporter", "run", "--web.listen-address", ":9000"]).unwrap();
         assert!(matches!(named.command, Some(Command::Run(args)) if args.web.listens_at() == [":9000"]));
     }

@@ -59,6 +59,7 @@ impl WebArgs {
             guard,
             max_requests: self.max_requests,
             lifecycle: self.enable_lifecycle,
+            auto_reload: None,
             clock: Arc::new(SystemClock),
             transport: Arc::new(transport),
             manager,

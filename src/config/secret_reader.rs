@@ -42,13 +42,26 @@ impl std::fmt::Debug for Environment {
     }
 }
 
-/// Tells whether a secret file is still the same.
+/// Tells whether a file is still the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
     inode: u64,
     modified: (i64, i64),
     size: u64,
+}
+
+impl Stamp {
+    /// The file as it is now; `None` if it cannot be seen.
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            size: metadata.size(),
+        })
+    }
 }
 
 impl SecretReader {
@@ -95,13 +108,7 @@ impl SecretReader {
 
     /// What tells whether the file of a secret has changed; `None` if it has no file, or none that can be seen.
     pub fn stamp(&self, source: &Source) -> Option<Stamp> {
-        let metadata = std::fs::metadata(self.path(source)?).ok()?;
-        Some(Stamp {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            size: metadata.size(),
-        })
+        Stamp::of(&self.path(source)?)
     }
 
     fn path(&self, source: &Source) -> Option<PathBuf> {

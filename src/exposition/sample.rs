@@ -14,6 +14,7 @@ use crate::failure::{ErrorReason, Failure};
 use crate::money::{Amount, Currency};
 use crate::providers::{Environment, Reading};
 use crate::rate_limit::{Quota, RateLimiter, Window};
+use crate::schedule::{Cause, Streak};
 
 /// The accounts of [`board`], as provider and account.
 pub(crate) const ACCOUNTS: [(&str, &str); 4] =
@@ -102,7 +103,7 @@ pub(crate) fn board() -> Board {
         balance.credit_limit = Some(amount("-0"));
     });
     board.file(&configs[2], Ok(full), at(99));
-    board.set_next_poll(&configs[2].id, at(129).wall);
+    board.set_next_poll(&configs[2].id, at(129).wall, Cause::Interval, Streak::default());
     board.update_provider("payby-uae", |status| {
         status.counts.requests = 7;
         status.counts.deferred = 2;

@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 
 use super::Edge;
 use super::trace::Trace;
-use crate::board::ProviderStatus;
+use crate::account::AccountId;
+use crate::board::{Progress, ProviderStatus};
 use crate::clock::{BootTime, Clock};
 use crate::failure::Failure;
 use crate::providers::reply_date;
@@ -20,9 +21,6 @@ use crate::transport::Transport;
 const LEAST_PAUSE: Duration = Duration::from_secs(30);
 /// … up to this.
 const MOST_PAUSE: Duration = Duration::from_secs(15 * 60);
-/// Sleeping is cut into pieces of this length, because the runtime's timer stops while the machine is suspended and
-/// the boot clock does not.
-const LONGEST_NAP: Duration = Duration::from_secs(1);
 
 /// One provider's way out.
 #[derive(Debug)]
@@ -74,8 +72,8 @@ impl Gate {
         self.limiter().is_idle(now)
     }
 
-    /// Waits for a slot, first come, first served.
-    pub(super) async fn slot(&self) -> Slot<'_> {
+    /// Waits for a slot for a request about this account, first come, first served.
+    pub(super) async fn slot(&self, id: &AccountId) -> Slot<'_> {
         let mut place = Place { gate: self, ticket: Some(self.limiter().join()) };
         let mut deferred = false;
         loop {
@@ -89,11 +87,15 @@ impl Gate {
             };
             if admission != Admission::Go && !deferred {
                 deferred = true;
+                self.edge.board.set_progress(id, Progress::Queued);
                 self.edge.board.update_provider(&self.provider, |status| status.counts.deferred += 1);
             }
             match admission {
                 Admission::Go => {
                     let slot = Slot { gate: self, ticket: place.ticket.take() };
+                    if deferred {
+                        self.edge.board.set_progress(id, Progress::Asking);
+                    }
                     self.moved.notify_waiters();
                     self.edge.store.lease(&self.provider).await;
                     return slot;
@@ -196,6 +198,6 @@ pub(super) async fn sleep_until(clock: &dyn Clock, time: BootTime) {
         if left.is_zero() {
             return;
         }
-        tokio::time::sleep(left.min(LONGEST_NAP)).await;
+        tokio::time::sleep(left.min(clock.longest_nap())).await;
     }
 }

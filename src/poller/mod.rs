@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
 mod gate;
@@ -21,16 +22,16 @@ mod walk;
 use gate::{Gate, sleep_until};
 use journal::{log_change, log_held};
 pub use trace::{Trace, Traced};
-use walk::{Link, Walk};
+use walk::{Link, Sessions, Walk};
 
 use crate::account::AccountId;
-use crate::board::{AccountStatus, Board, Filing, Snapshot};
+use crate::board::{AccountStatus, Board, Filing, Progress, Snapshot};
 use crate::clock::{BootTime, Clock, Now};
 use crate::config::{AccountConfig, ProviderConfig};
 use crate::exposition::Telemetry;
 use crate::failure::{ErrorReason, Failure};
-use crate::providers::{Connection, Provider};
-use crate::schedule::{Plan, Schedule, Turn};
+use crate::providers::{Connection, Login, Provider};
+use crate::schedule::{Plan, Schedule, Turn, Wait};
 use crate::service::{Pulse, pulse};
 use crate::session::SessionKeeper;
 use crate::store::Store;
@@ -57,9 +58,10 @@ impl fmt::Debug for Edge {
 }
 
 impl Edge {
-    fn link(&self, provider: &ProviderConfig, connection: &Connection, sessions: Arc<Mutex<SessionKeeper>>) -> Link {
+    fn link(&self, provider: &ProviderConfig, connection: &Connection, sessions: Arc<Sessions>, secrets: u32) -> Link {
         let transport = self.transport.along(&connection.route).unwrap_or_else(|| self.transport.clone());
-        Link { login: connection.login.clone(), settings: provider.fingerprint(), sessions, transport }
+        let (login, settings) = (connection.login.clone(), provider.fingerprint());
+        Link { login, settings, sessions, secrets, transport, signing: Semaphore::new(1) }
     }
 }
 
@@ -123,7 +125,7 @@ pub async fn poll_once(
     let Some(adapter) = position.and_then(|position| connection.accounts.get(position)) else {
         return Err(Failure::new(ErrorReason::Internal, "the account does not belong to the provider"));
     };
-    let link = edge.link(provider, &connection, Arc::default());
+    let link = edge.link(provider, &connection, Arc::default(), 0);
     Walk { edge: &edge, config: account, provider: &**adapter, link: &link, gate: &gate, trace: Some(trace) }
         .poll()
         .await
@@ -218,8 +220,8 @@ impl Poller {
             gate.set_quota(provider.quota.clone());
             statuses.push(gate.status());
             self.edge.telemetry.know_provider(name);
-            let link = self.edge.link(&provider, &connection, self.sessions(&provider));
-            let link = Arc::new(link);
+            let (sessions, secrets) = self.sessions(&provider);
+            let link = Arc::new(self.edge.link(&provider, &connection, sessions, secrets));
             for (config, adapter) in provider.accounts.iter().zip(connection.accounts) {
                 let plan = Plan { interval: config.interval, stale_after: config.stale_after };
                 plans.insert(config.id.clone(), plan);
@@ -233,8 +235,10 @@ impl Poller {
         let arrived: Vec<_> = plans.keys().filter(|id| !self.targets.contains_key(*id)).cloned().collect();
         self.schedule.replace(&plans, now.boot);
         for id in arrived {
-            if let Some(due) = self.edge.board.account(&id).and_then(|status| resumed(&status, &now)) {
-                self.schedule.resume(&id, due);
+            let Some(status) = self.edge.board.account(&id) else { continue };
+            self.schedule.resume(&id, status.streak, was_refused(&status));
+            if let Some(due) = resumed(&status, &now) {
+                self.schedule.postpone(&id, due);
             }
         }
         for (id, target) in &targets {
@@ -252,15 +256,25 @@ impl Poller {
         self.gates
             .retain(|name, gate| links.contains_key(name) || Arc::strong_count(gate) > 1 || !gate.is_idle(now.boot));
         for id in self.targets.keys() {
-            self.show_next(id, self.schedule.due(id), now);
+            self.show_next(id, now);
         }
     }
 
-    /// The login state goes as well: a refusal of the old secrets says nothing about the new ones.
+    /// The login state goes as well, unless a token in it is all that there is: a refusal of the old secrets says
+    /// nothing about the new ones.
     fn reconnect(&mut self, name: &str, connection: Connection) {
         let now = self.edge.clock.now();
         let Some((provider, link)) = self.links.get_mut(name) else { return };
-        *link = Arc::new(self.edge.link(provider, &connection, Arc::default()));
+        let begins_with =
+            |login: &Option<Arc<dyn Login>>| login.as_ref().and_then(|login| login.begins_with().cloned());
+        let token = begins_with(&connection.login);
+        let sessions = if token.is_some() && token == begins_with(&link.login) {
+            link.sessions.clone()
+        } else {
+            link.sessions.replaced.store(true, Ordering::Relaxed);
+            Arc::default()
+        };
+        *link = Arc::new(self.edge.link(provider, &connection, sessions, link.secrets + 1));
         for (config, adapter) in provider.accounts.iter().zip(connection.accounts) {
             let Some(target) = self.targets.get_mut(&config.id) else { continue };
             let (config, gate) = (config.clone(), target.gate.clone());
@@ -268,22 +282,26 @@ impl Poller {
             self.schedule.retry(&target.config.id, now.boot);
         }
         for id in self.targets.keys().filter(|id| &*id.provider == name) {
-            self.show_next(id, self.schedule.due(id), now);
+            self.show_next(id, now);
         }
     }
 
-    /// The sessions of a provider entry that logs in as before, be it before a restart; else none.
-    fn sessions(&self, provider: &ProviderConfig) -> Arc<Mutex<SessionKeeper>> {
+    /// The sessions of a provider entry that logs in as before, be it before a restart; else none. And how often its
+    /// secrets were replaced.
+    fn sessions(&self, provider: &ProviderConfig) -> (Arc<Sessions>, u32) {
         match self.links.get(&provider.name) {
-            Some((before, link)) if before.same_connection(provider) => link.sessions.clone(),
-            Some(_) => Arc::default(),
+            Some((before, link)) if before.same_connection(provider) => (link.sessions.clone(), link.secrets),
+            Some((_, link)) => {
+                link.sessions.replaced.store(true, Ordering::Relaxed);
+                Default::default()
+            }
             None => {
                 let kept = self.edge.store.session(&provider.name, &provider.fingerprint());
-                let mut sessions = SessionKeeper::default();
+                let mut keeper = SessionKeeper::default();
                 if let Some((session, asked)) = kept {
-                    sessions.obtained(session, asked);
+                    keeper.obtained(session, asked);
                 }
-                Arc::new(Mutex::new(sessions))
+                (Arc::new(Sessions { keeper: keeper.into(), replaced: false.into() }), 0)
             }
         }
     }
@@ -293,6 +311,7 @@ impl Poller {
         while let Some(turn) = self.schedule.take_due(now) {
             let Some(target) = self.targets.get(&turn.id).cloned() else { continue };
             self.edge.telemetry.observe_lateness(now.since(turn.due));
+            self.edge.board.set_progress(&turn.id, Progress::Asking);
             let config = target.config.clone();
             let edge = self.edge.clone();
             let task = self.tasks.spawn(async move {
@@ -321,12 +340,12 @@ impl Poller {
             // if the account is still there, it has asked for something else since
             Filing::Dropped => self.schedule.expedite(&config.id, now.boot),
         }
-        self.show_next(&config.id, self.schedule.due(&config.id), now);
+        self.show_next(&config.id, now);
     }
 
-    fn show_next(&self, id: &AccountId, due: Option<BootTime>, now: Now) {
-        if let Some(due) = due {
-            self.edge.board.set_next_poll(id, now.wall_at(due));
+    fn show_next(&self, id: &AccountId, now: Now) {
+        if let Some(Wait { due, cause, streak }) = self.schedule.wait(id) {
+            self.edge.board.set_next_poll(id, now.wall_at(due), cause, streak);
         }
     }
 
@@ -346,14 +365,19 @@ impl Poller {
 /// When an account is due that was polled before it came: when it was due then. Nobody knows what the wall clock did
 /// meanwhile, and so it is never later than the next poll could have been.
 fn resumed(status: &AccountStatus, now: &Now) -> Option<BootTime> {
-    let longest = match &status.last_failure {
+    let longest = match status {
         _ if status.poll_success => status.config.interval,
         // whoever is refused must not try again because of a restart, or the credentials may be locked
-        Some((_, failure)) if failure.reason == ErrorReason::Auth => MOST_RESUMED,
+        _ if was_refused(status) => MOST_RESUMED,
         // what it failed for may be mended
-        Some(_) | None => return None,
+        _ => return None,
     };
     Some(now.boot_at(status.next_poll?).min(now.boot + longest))
+}
+
+/// True if the provider refused the credentials at the last poll.
+fn was_refused(status: &AccountStatus) -> bool {
+    !status.poll_success && status.last_failure.as_ref().is_some_and(|(_, failure)| failure.reason == ErrorReason::Auth)
 }
 
 async fn wait_until(clock: &dyn Clock, next: Option<BootTime>) {

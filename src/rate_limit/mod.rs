@@ -119,9 +119,19 @@ impl RateLimiter {
             return Admission::Behind;
         }
         self.forget(now);
-        if let Some(until) = self.paused_until.filter(|until| now < *until) {
+        if let Some(until) = self.paused_until(now) {
             return Admission::At(until);
         }
+        let admission = self.room(now);
+        if admission == Admission::Go {
+            self.queue.pop_front();
+            self.in_flight += 1;
+        }
+        admission
+    }
+
+    /// Whether one more request fits into every window, whoever is to send it.
+    fn room(&self, now: BootTime) -> Admission {
         let mut free_at = now;
         for window in &self.quota.windows {
             let counted = self.counted(window, now);
@@ -139,12 +149,17 @@ impl RateLimiter {
             let last_to_go = self.completed[oldest_counted + must_go - 1];
             free_at = free_at.max(last_to_go + window.counted_for());
         }
-        if free_at > now {
-            return Admission::At(free_at);
+        if free_at > now { Admission::At(free_at) } else { Admission::Go }
+    }
+
+    /// Until when at least nobody may go because a window is full; `None` if there is room now.
+    pub fn full_until(&self, now: BootTime) -> Option<BootTime> {
+        match self.room(now) {
+            Admission::Go => None,
+            Admission::At(time) => Some(time),
+            // those in flight fill a window alone, and count from their completion on
+            Admission::Behind => self.quota.windows.iter().map(Window::counted_for).min().map(|least| now + least),
         }
-        self.queue.pop_front();
-        self.in_flight += 1;
-        Admission::Go
     }
 
     /// The admitted request is over: answered, failed or given up at its deadline.

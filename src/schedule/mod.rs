@@ -16,9 +16,11 @@ use crate::account::AccountId;
 use crate::clock::BootTime;
 use crate::failure::{ErrorReason, Failure};
 
+mod cause;
 mod patience;
 
-use patience::Streak;
+pub use cause::Cause;
+pub use patience::Streak;
 
 /// First polls of a fleet are spread over this span per account …
 const SPREAD_PER_ACCOUNT: Duration = Duration::from_millis(10);
@@ -61,6 +63,8 @@ pub struct Schedule {
 struct Entry {
     plan: Plan,
     state: State,
+    /// Why its next turn does not come sooner.
+    cause: Cause,
     streak: Streak,
 }
 
@@ -68,6 +72,17 @@ struct Entry {
 enum State {
     Waiting(BootTime),
     Out { serial: u64 },
+}
+
+/// What an account waits for, if its turn is not out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// When its next turn comes.
+    pub due: BootTime,
+    /// Why not sooner.
+    pub cause: Cause,
+    /// What led there.
+    pub streak: Streak,
 }
 
 impl Schedule {
@@ -90,7 +105,10 @@ impl Schedule {
                     Some(serial) => State::Out { serial },
                     None => State::Waiting(now + phase(id, spread)),
                 };
-                self.insert(id.clone(), Entry { plan: *plan, state, streak: Streak::default() });
+                self.insert(
+                    id.clone(),
+                    Entry { plan: *plan, state, cause: Cause::Interval, streak: Streak::default() },
+                );
                 continue;
             };
             if entry.plan == *plan {
@@ -101,18 +119,28 @@ impl Schedule {
                 && entry.streak.is_over()
             {
                 let due = due.min(next_in_rhythm(id, plan.interval, now));
-                self.wait_until(id, due);
+                self.wait_until(id, due, Cause::Interval);
             }
         }
     }
 
-    /// Lets an account that has had no turn yet wait until `due`: it was polled not long ago, before a restart or
-    /// before it left for a while.
-    pub fn resume(&mut self, id: &AccountId, due: BootTime) {
-        if let Some(Entry { state: State::Waiting(first), .. }) = self.entries.get(id)
+    /// Lets an account that has had no turn yet go on from where it was before a restart, or before it left for a
+    /// while. If it `was_refused`, that counts for its provider as well.
+    pub fn resume(&mut self, id: &AccountId, streak: Streak, was_refused: bool) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        entry.streak = streak;
+        if was_refused {
+            let refused = self.refused.entry(id.provider.clone()).or_default();
+            *refused = refused.saturating_add(streak.refusals_in_a_row);
+        }
+    }
+
+    /// Lets an account wait until `due` that is due sooner.
+    pub fn postpone(&mut self, id: &AccountId, due: BootTime) {
+        if let Some(Entry { state: State::Waiting(first), streak, .. }) = self.entries.get(id)
             && *first < due
         {
-            self.wait_until(id, due);
+            self.wait_until(id, due, streak.cause());
         }
     }
 
@@ -122,7 +150,7 @@ impl Schedule {
         if let Some(entry) = self.entries.get_mut(id) {
             entry.streak = Streak::default();
             if let State::Waiting(_) = entry.state {
-                self.wait_until(id, now);
+                self.wait_until(id, now, Cause::Interval);
             }
         }
     }
@@ -153,8 +181,14 @@ impl Schedule {
 
     /// When this account is due; `None` while its turn is out, or if there is no such account.
     pub fn due(&self, id: &AccountId) -> Option<BootTime> {
-        match self.entries.get(id)?.state {
-            State::Waiting(due) => Some(due),
+        self.wait(id).map(|wait| wait.due)
+    }
+
+    /// What this account waits for; `None` while its turn is out, or if there is no such account.
+    pub fn wait(&self, id: &AccountId) -> Option<Wait> {
+        let Entry { state, cause, streak, .. } = self.entries.get(id)?;
+        match state {
+            State::Waiting(due) => Some(Wait { due: *due, cause: *cause, streak: *streak }),
             State::Out { .. } => None,
         }
     }
@@ -175,11 +209,11 @@ impl Schedule {
         }
         let entry = self.entries.get_mut(&turn.id)?;
         let regular = next_in_rhythm(&turn.id, entry.plan.interval, now);
-        let due = match outcome {
+        let (due, cause) = match outcome {
             Ok(()) => {
                 entry.streak = Streak::default();
                 self.refused.remove(&turn.id.provider);
-                regular
+                (regular, Cause::Interval)
             }
             Err(failure) => {
                 let refused = self.refused.entry(turn.id.provider.clone()).or_default();
@@ -188,7 +222,7 @@ impl Schedule {
                 entry.streak.due(failure, *refused, entry.plan, regular, now, jitter)
             }
         };
-        self.wait_until(&turn.id, due);
+        self.wait_until(&turn.id, due, cause);
         Some(due)
     }
 
@@ -199,8 +233,9 @@ impl Schedule {
         self.entries.insert(id, entry);
     }
 
-    fn wait_until(&mut self, id: &AccountId, due: BootTime) {
+    fn wait_until(&mut self, id: &AccountId, due: BootTime, cause: Cause) {
         if let Some(entry) = self.entries.get_mut(id) {
+            entry.cause = cause;
             if let State::Waiting(before) = entry.state {
                 self.waiting.remove(&(before, id.clone()));
             }
@@ -317,6 +352,27 @@ mod tests {
         schedule.replace(&BTreeMap::new(), at(1_001_000));
         assert_eq!(schedule.finished(turn, Ok(()), at(1_002_000), 0.5), None);
         assert!(schedule.leaving.is_empty());
+    }
+
+    #[test]
+    fn what_was_refused_before_a_restart_counts_after_it() {
+        let mut schedule = Schedule::default();
+        schedule.replace(&plans(&["a", "b", "c"], PLAN), at(1_000_000));
+        let streak = |n| Streak { failures_in_a_row: n, refusals_in_a_row: n };
+        let wait = |schedule: &Schedule, account| schedule.wait(&id(account)).unwrap();
+        for (account, refusals, cause) in [("a", 2, Cause::Backoff), ("b", 3, Cause::Refused)] {
+            schedule.resume(&id(account), streak(refusals), account == "a");
+            schedule.postpone(&id(account), at(1_100_000));
+            let expected = Wait { due: at(1_100_000), cause, streak: streak(refusals) };
+            assert_eq!(wait(&schedule, account), expected);
+            schedule.postpone(&id(account), at(1_050_000));
+            assert_eq!(wait(&schedule, account), expected, "nobody is brought forward");
+        }
+        // the third refusal of the credentials is the third, whoever heard it and when
+        let turn = schedule.take_due(at(1_010_000)).unwrap();
+        assert_eq!(turn.id, id("c"));
+        schedule.finished(turn, Err(&Failure::new(ErrorReason::Auth, "x")), at(1_010_000), 0.5);
+        assert_eq!(wait(&schedule, "c").cause, Cause::Refused);
     }
 
     #[test]

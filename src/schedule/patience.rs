@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::Plan;
+use serde::{Deserialize, Serialize};
+
+use super::{Cause, Plan};
 use crate::clock::BootTime;
 use crate::failure::{ErrorReason, Failure};
 
@@ -18,16 +20,27 @@ const REFUSALS_BEFORE_GUARD: u32 = 3;
 const LOCKOUT_GUARD: Duration = Duration::from_secs(5 * 60);
 
 /// The failures of an account since its last good poll.
-#[derive(Debug, Default)]
-pub(super) struct Streak {
-    failures_in_a_row: u32,
-    refusals_in_a_row: u32,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Streak {
+    /// All of them.
+    pub failures_in_a_row: u32,
+    /// The last ones by which the provider refused us.
+    pub refusals_in_a_row: u32,
 }
 
 impl Streak {
     /// True if the last poll was good.
-    pub(super) const fn is_over(&self) -> bool {
+    pub(super) const fn is_over(self) -> bool {
         self.failures_in_a_row == 0
+    }
+
+    /// What it makes an account wait for.
+    pub(super) const fn cause(self) -> Cause {
+        match self {
+            Self { failures_in_a_row: 0, .. } => Cause::Interval,
+            Self { refusals_in_a_row: REFUSALS_BEFORE_GUARD.., .. } => Cause::Refused,
+            Self { .. } => Cause::Backoff,
+        }
     }
 
     /// One more failure.
@@ -39,40 +52,52 @@ impl Streak {
         };
     }
 
-    /// When the account is due again after `failure`, the last one. In its rhythm that would be at `regular`.
+    /// When the account is due again after `failure`, the last one, and why not sooner. In its rhythm that would be at
+    /// `regular`.
     /// `of_the_provider` is how often in a row the provider has refused credentials, over all its accounts.
     ///
     /// `jitter` is a random number in `[0, 1)`.
     pub(super) fn due(
-        &self,
+        self,
         failure: &Failure,
         of_the_provider: u32,
         plan: Plan,
         regular: BootTime,
         now: BootTime,
         jitter: f64,
-    ) -> BootTime {
+    ) -> (BootTime, Cause) {
         if failure.fleeting && self.failures_in_a_row == 1 && failure.retry_after.is_none() {
-            let early = LEAST_EARLY_RETRY + EARLY_RETRY_SPREAD.mul_f64(jitter);
-            return regular.min(now + early);
+            let early = now + LEAST_EARLY_RETRY + EARLY_RETRY_SPREAD.mul_f64(jitter);
+            return in_rhythm_or(early < regular, regular, early, Cause::Retry);
         }
         let shared = if failure.reason == ErrorReason::Auth { of_the_provider } else { 0 };
         let refusals = self.refusals_in_a_row.max(shared);
-        let wait = match patience(failure.reason) {
-            Patience::BackOff => self.backoff(plan, jitter),
-            Patience::Guarded if refusals >= REFUSALS_BEFORE_GUARD => LOCKOUT_GUARD.mul_f64(1.0 + jitter / 5.0),
-            Patience::Guarded => self.backoff(plan, jitter),
-            Patience::AsAsked => Duration::ZERO,
+        let (own, cause) = match patience(failure.reason) {
+            Patience::BackOff => (self.backoff(plan, jitter), Cause::Backoff),
+            Patience::Guarded if refusals >= REFUSALS_BEFORE_GUARD => {
+                (LOCKOUT_GUARD.mul_f64(1.0 + jitter / 5.0), Cause::Refused)
+            }
+            Patience::Guarded => (self.backoff(plan, jitter), Cause::Backoff),
+            Patience::AsAsked => (Duration::ZERO, Cause::Throttled),
         };
-        regular.max(now + wait.max(failure.retry_after.unwrap_or_default()))
+        let (wait, cause) = match failure.retry_after {
+            Some(asked) if asked > own => (asked, Cause::Throttled),
+            Some(_) | None => (own, cause),
+        };
+        in_rhythm_or(now + wait > regular, regular, now + wait, cause)
     }
 
     /// Capped exponential back-off with full jitter.
-    fn backoff(&self, plan: Plan, jitter: f64) -> Duration {
+    fn backoff(self, plan: Plan, jitter: f64) -> Duration {
         let most = MOST_BACKOFF.min(plan.stale_after / 2);
         let doublings = self.failures_in_a_row.saturating_sub(1).min(16);
         plan.interval.saturating_mul(1 << doublings).min(most).mul_f64(jitter)
     }
+}
+
+/// The rhythm's own next instant, unless another one counts for a cause of its own.
+const fn in_rhythm_or(other: bool, regular: BootTime, due: BootTime, cause: Cause) -> (BootTime, Cause) {
+    if other { (due, cause) } else { (regular, Cause::Interval) }
 }
 
 /// How we take a failure.

@@ -1,5 +1,6 @@
 //! From a request to its answer.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,20 +10,20 @@ use http::header::{
     CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
 use tokio::time::timeout;
 
 use super::activity::Activity;
+use super::body::Parts;
 use super::crowd::Crowd;
 use super::edition::Title;
-use super::encoding::{accepts_gzip, gzip};
+use super::encoding::accepts_gzip;
 use super::guard::Admission;
+use super::told::Query;
 use super::{Paths, State, page};
-use crate::board::View;
 use crate::clock::Now;
-use crate::exposition::{negotiate, render};
+use crate::exposition::{Coding, Moment, gzip, negotiate};
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<Parts>;
 
 /// What a request may take of this machine.
 #[derive(Clone, Debug)]
@@ -101,7 +102,7 @@ async fn answer_of_route<B>(state: &State, visit: &Visit, request: &Request<B>) 
         Route::Healthy => say(StatusCode::OK, "balance-exporter is healthy"),
         Route::Ready => ready(state),
         Route::Reload => reload(state, visit.patience).await,
-        Route::Page => people(state, visit, request.headers()),
+        Route::Page => people(state, visit, request),
         Route::Above => elsewhere(&state.paths.link("/")),
     }
 }
@@ -109,8 +110,12 @@ async fn answer_of_route<B>(state: &State, visit: &Visit, request: &Request<B>) 
 fn metrics(state: &State, visit: &Visit, headers: &HeaderMap) -> Answer {
     visit.crowd.begin_scrape(&visit.activity);
     let format = negotiate(listed(headers, &ACCEPT).as_deref());
-    let text = |view: &View, now: &Now| render(view, &state.telemetry.gather(), *now, format);
-    let answer = shared(state, visit, headers, format.content_type(), text);
+    let set = |now: &Now, coding| {
+        let galley = state.galley(format, coding, *now)?;
+        let moment = galley.moment.clone();
+        Some((galley.into(), moment))
+    };
+    let answer = shared(state, visit, headers, format.content_type().into(), format.content_type(), set);
     with(answer, VARY, HeaderValue::from_static("Accept, Accept-Encoding"))
 }
 
@@ -141,11 +146,26 @@ async fn reload(state: &State, patience: Duration) -> Answer {
     }
 }
 
-fn people(state: &State, visit: &Visit, headers: &HeaderMap) -> Answer {
-    let html = |view: &View, now: &Now| page::render(view, now, &state.paths);
-    let answer = shared(state, visit, headers, "text/html; charset=utf-8", html);
+fn people<B>(state: &State, visit: &Visit, request: &Request<B>) -> Answer {
+    let query = Query::parse(request.uri().query());
+    let html = |now: &Now, coding| {
+        let view = state.view();
+        let text = page::render(&view, &query, now, &state.paths, false);
+        let bytes = match coding {
+            Coding::Gzip => gzip(&text)?,
+            Coding::Identity => text.into_bytes(),
+        };
+        Some((Bytes::from(bytes).into(), Moment::of(&view, *now)))
+    };
+    let name = format!("page?{}", request.uri().query().unwrap_or_default());
+    of_people(shared(state, visit, request.headers(), name.into(), "text/html; charset=utf-8", html))
+}
+
+/// A page with all that keeps it to itself.
+fn of_people(answer: Answer) -> Answer {
     let answer = with(answer, VARY, HeaderValue::from_static("Accept-Encoding"));
-    let answer = with(answer, REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // without a referrer a form would not tell where it comes from either
+    let answer = with(answer, REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     match HeaderValue::from_str(&page::content_security_policy()) {
         Ok(policy) => with(answer, CONTENT_SECURITY_POLICY, policy),
         Err(_) => say(StatusCode::INTERNAL_SERVER_ERROR, "the page cannot be shown safely"),
@@ -161,42 +181,36 @@ fn elsewhere(link: &str) -> Answer {
 
 /// A sentence as plain text.
 fn say(status: StatusCode, sentence: &str) -> Answer {
-    of_bytes(status, "text/plain; charset=utf-8", Bytes::from(format!("{sentence}\n")))
+    of_parts(status, "text/plain; charset=utf-8", Bytes::from(format!("{sentence}\n")).into())
 }
 
-/// A text that is large, compressed if the request allows that. Whoever asks for one of this type at about the same
-/// time gets the same copy.
+/// A text that is large, compressed if the request allows that. Whoever asks for the same one at about the same time
+/// gets the same copy; `text` tells it from others.
 fn shared(
     state: &State,
     visit: &Visit,
     request: &HeaderMap,
+    text: Cow<'static, str>,
     content_type: &'static str,
-    render: impl FnOnce(&View, &Now) -> String,
+    make: impl FnOnce(&Now, Coding) -> Option<(Parts, Moment)>,
 ) -> Answer {
-    let is_packed = accepts_gzip(listed(request, &ACCEPT_ENCODING).as_deref());
-    let title = Title { text: content_type, is_packed };
-    let body = state.press.body(
-        title,
-        &visit.activity,
-        state.view(),
-        || state.clock.now(),
-        |view, now| {
-            let text = render(view, now);
-            if is_packed { gzip(&text) } else { Some(Bytes::from(text)) }
-        },
-    );
-    match body {
-        Some(body) if is_packed => {
-            with(of_bytes(StatusCode::OK, content_type, body), CONTENT_ENCODING, HeaderValue::from_static("gzip"))
+    let coding =
+        if accepts_gzip(listed(request, &ACCEPT_ENCODING).as_deref()) { Coding::Gzip } else { Coding::Identity };
+    let title = Title { text, coding };
+    let clock = || state.clock.now();
+    let body = state.press.body(title, &visit.activity, state.board.epoch(), clock, |now| make(now, coding));
+    match (body, coding) {
+        (Some(body), Coding::Gzip) => {
+            with(of_parts(StatusCode::OK, content_type, body), CONTENT_ENCODING, HeaderValue::from_static("gzip"))
         }
-        Some(body) => of_bytes(StatusCode::OK, content_type, body),
-        None => say(StatusCode::INTERNAL_SERVER_ERROR, "cannot compress the answer: ask for it without"),
+        (Some(body), Coding::Identity) => of_parts(StatusCode::OK, content_type, body),
+        (None, _) => say(StatusCode::INTERNAL_SERVER_ERROR, "cannot compress the answer: ask for it without"),
     }
 }
 
-fn of_bytes(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer {
+fn of_parts(status: StatusCode, content_type: &'static str, body: Parts) -> Answer {
     let length = HeaderValue::from(body.len());
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     answer = with(answer, CONTENT_TYPE, HeaderValue::from_static(content_type));
     // also for HEAD, which gets the headers alone

@@ -4,14 +4,14 @@
 //! and in memory. An edition is out of print as soon as it may be wrong, or after a few times as long as it took to
 //! make: that is a fraction of a millisecond for a dozen accounts.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::activity::Activity;
-use crate::board::View;
+use super::body::Parts;
 use crate::clock::Now;
+use crate::exposition::{Coding, Moment};
 
 /// An edition is in print for so many times as long as it took to make. So a flood of requests can keep the thread
 /// busy with making them for a fifth of its time at most.
@@ -22,20 +22,22 @@ const SHORT_OF_ROOM: Duration = Duration::from_secs(1);
 const ROOM: usize = 16 << 20;
 
 /// What an edition is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Title {
     /// Which text: its media type, or where that would not tell it from others, another name.
-    pub(super) text: &'static str,
-    pub(super) is_packed: bool,
+    pub(super) text: Cow<'static, str>,
+    pub(super) coding: Coding,
 }
 
 #[derive(Debug)]
 struct Edition {
     number: u64,
     title: Title,
-    body: Bytes,
-    /// What it says, and when.
-    view: View,
+    body: Parts,
+    /// Which accounts it is about.
+    epoch: u64,
+    /// When it was made, and which readings were fresh then.
+    moment: Moment,
     at: Now,
     took: Duration,
     readers: Vec<Weak<Activity>>,
@@ -44,16 +46,12 @@ struct Edition {
 impl Edition {
     /// Whether it was made within `limit` and nothing in it can be wrong: the accounts are the same, ask the same,
     /// and no number has grown too old.
-    fn holds(&self, view: &View, now: &Now, limit: Duration) -> bool {
-        let (ours, theirs) = (&self.view.accounts, &view.accounts);
-        now.age_of(&self.at) < limit
-            && ours.len() == theirs.len()
-            && ours.iter().zip(theirs).all(|(ours, theirs)| {
-                Arc::ptr_eq(&ours.config, &theirs.config)
-                    && ours.fresh(&self.at).is_some() == ours.fresh(now).is_some()
-                    // a first number, or one that has come back, does not wait
-                    && ours.fresh(now).is_some() == theirs.fresh(now).is_some()
-            })
+    fn holds(&self, epoch: u64, now: &Now, limit: Duration) -> bool {
+        now.age_of(&self.at) < limit && self.epoch == epoch && self.moment.is_as_fresh(now)
+    }
+
+    fn is_read(&self) -> bool {
+        self.readers.iter().filter_map(Weak::upgrade).any(|reader| reader.edition() == self.number)
     }
 
     fn is_in_print(&self, now: &Now) -> bool {
@@ -77,10 +75,10 @@ impl Press {
         &self,
         title: Title,
         reader: &Arc<Activity>,
-        view: View,
+        epoch: u64,
         clock: impl Fn() -> Now,
-        make: impl FnOnce(&View, &Now) -> Option<Bytes>,
-    ) -> Option<Bytes> {
+        make: impl FnOnce(&Now) -> Option<(Parts, Moment)>,
+    ) -> Option<Parts> {
         let mut stock = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock();
         stock.clear(&now);
@@ -90,18 +88,18 @@ impl Press {
         let is_short = !stock.has_room(expected);
         let limit = if is_short { in_print.max(SHORT_OF_ROOM) } else { in_print };
         let last = stock.editions.iter_mut().rfind(|edition| edition.title == title);
-        if let Some(edition) = last.filter(|edition| edition.holds(&view, &now, limit)) {
+        if let Some(edition) = last.filter(|edition| edition.holds(epoch, &now, limit)) {
             edition.readers.push(Arc::downgrade(reader));
             reader.reads(edition.number);
             return Some(edition.body.clone());
         }
-        let body = make(&view, &now)?;
+        let (body, moment) = make(&now)?;
         let took = clock().boot.since(now.boot);
         stock.make_room(body.len());
         stock.last += 1;
         reader.reads(stock.last);
         let readers = vec![Arc::downgrade(reader)];
-        let edition = Edition { number: stock.last, title, body: body.clone(), view, at: now, took, readers };
+        let edition = Edition { number: stock.last, title, body: body.clone(), epoch, moment, at: now, took, readers };
         stock.editions.push(edition);
         Some(body)
     }
@@ -114,7 +112,7 @@ impl Press {
 
 impl Stock {
     fn clear(&mut self, now: &Now) {
-        self.editions.retain(|edition| edition.is_in_print(now) || !edition.body.is_unique());
+        self.editions.retain(|edition| edition.is_in_print(now) || edition.is_read());
     }
 
     fn has_room(&self, length: usize) -> bool {
@@ -136,11 +134,14 @@ impl Stock {
 mod tests {
     use std::cell::Cell;
 
+    use bytes::Bytes;
+
     use super::*;
+    use crate::board::Board;
     use crate::exposition::sample::{ACCOUNTS, at, board, config, snapshot};
 
-    const PLAIN: Title = Title { text: "plain", is_packed: false };
-    const PACKED: Title = Title { text: "plain", is_packed: true };
+    const PLAIN: Title = Title { text: Cow::Borrowed("plain"), coding: Coding::Identity };
+    const PACKED: Title = Title { text: Cow::Borrowed("plain"), coding: Coding::Gzip };
 
     /// A moment, with what making an edition takes from there.
     fn after(now: Now, passed: Duration) -> Now {
@@ -148,23 +149,22 @@ mod tests {
     }
 
     /// Asks at `now`; making takes 100 ms. True if one was made.
-    fn ask(press: &Press, title: Title, view: View, now: Now, length: usize) -> (Arc<Activity>, Bytes, bool) {
+    fn ask(press: &Press, title: Title, board: &Board, now: Now, length: usize) -> (Arc<Activity>, Parts, bool) {
         let reader = Arc::new(Activity::default());
         let is_done = Cell::new(false);
         let clock = || if is_done.get() { after(now, Duration::from_millis(100)) } else { now };
-        let make = |_: &View, _: &Now| {
+        let make = |now: &Now| {
             is_done.set(true);
-            Some(Bytes::from(vec![0; length]))
+            Some((Bytes::from(vec![0; length]).into(), Moment::of(&board.view(), *now)))
         };
-        let body = press.body(title, &reader, view, clock, make).unwrap();
+        let body = press.body(title, &reader, board.epoch(), clock, make).unwrap();
         (reader, body, is_done.get())
     }
 
     #[test]
     fn an_edition_is_for_all_who_ask_before_it_is_out_of_print() {
         let (press, board) = (Press::default(), board());
-        let is_made =
-            |millis, title| ask(&press, title, board.view(), after(at(100), Duration::from_millis(millis)), 9).2;
+        let is_made = |millis, title| ask(&press, title, &board, after(at(100), Duration::from_millis(millis)), 9).2;
         for (millis, title, expected) in [
             (0, PLAIN, true),
             (0, PACKED, true),
@@ -175,7 +175,7 @@ mod tests {
             (799, PLAIN, false),
             (5_000, PACKED, true),
         ] {
-            assert_eq!(is_made(millis, title), expected, "{millis} {title:?}");
+            assert_eq!(is_made(millis, title.clone()), expected, "{millis} {title:?}");
         }
         press.clear(&at(200));
         assert!(press.0.lock().unwrap().editions.is_empty(), "what nobody reads is forgotten");
@@ -195,24 +195,21 @@ mod tests {
             ),
         ] {
             let (press, board) = (Press::default(), board());
-            assert!(ask(&press, PLAIN, board.view(), millis(0), 9).2);
+            assert!(ask(&press, PLAIN, &board, millis(0), 9).2);
             if let Some(accounts) = change {
                 board.configure(Vec::new(), accounts);
             }
-            assert_eq!(ask(&press, PLAIN, board.view(), millis(10), 9).2, expected, "{what}");
+            assert_eq!(ask(&press, PLAIN, &board, millis(10), 9).2, expected, "{what}");
         }
         let (press, board) = (Press::default(), board());
-        assert!(ask(&press, PLAIN, board.view(), millis(0), 9).2);
+        assert!(ask(&press, PLAIN, &board, millis(0), 9).2);
         board.file(&configs[3], Ok(snapshot("7", millis(5))), millis(5));
-        assert!(ask(&press, PLAIN, board.view(), millis(10), 9).2, "a first number does not wait");
+        assert!(ask(&press, PLAIN, &board, millis(10), 9).2, "a first number does not wait");
         // `old` is stale from 300 s on
         let stale = |millis| after(at(299), Duration::from_millis(millis));
-        assert!(ask(&press, PLAIN, board.view(), stale(900), 9).2);
-        assert!(!ask(&press, PLAIN, board.view(), stale(1_000), 9).2);
-        assert!(
-            ask(&press, PLAIN, board.view(), stale(1_001), 9).2,
-            "a number that is too old is not shown for a moment"
-        );
+        assert!(ask(&press, PLAIN, &board, stale(900), 9).2);
+        assert!(!ask(&press, PLAIN, &board, stale(1_000), 9).2);
+        assert!(ask(&press, PLAIN, &board, stale(1_001), 9).2, "a number that is too old is not shown for a moment");
     }
 
     #[test]
@@ -222,7 +219,7 @@ mod tests {
         let mut held = Vec::new();
         let taken = || press.0.lock().unwrap().editions.iter().map(|edition| edition.body.len()).sum::<usize>();
         for second in 0..20 {
-            let (reader, body, made) = ask(&press, PLAIN, board.view(), at(100 + second), length);
+            let (reader, body, made) = ask(&press, PLAIN, &board, at(100 + second), length);
             assert!(made, "{second}");
             held.push((reader, body));
             assert!(taken() <= ROOM, "{second}");
@@ -239,21 +236,21 @@ mod tests {
     fn when_room_is_short_an_edition_is_in_print_for_longer() {
         let (press, board) = (Press::default(), board());
         let at = |millis| after(at(100), Duration::from_millis(millis));
-        let held: Vec<_> = (0..4).map(|each| ask(&press, PLAIN, board.view(), at(each * 400), ROOM / 4)).collect();
+        let held: Vec<_> = (0..4).map(|each| ask(&press, PLAIN, &board, at(each * 400), ROOM / 4)).collect();
         assert!(held.iter().all(|(_, _, made)| *made));
-        assert!(!ask(&press, PLAIN, board.view(), at(2_199), ROOM / 4).2, "for a second");
-        assert!(ask(&press, PLAIN, board.view(), at(2_200), ROOM / 4).2, "and no longer");
+        assert!(!ask(&press, PLAIN, &board, at(2_199), ROOM / 4).2, "for a second");
+        assert!(ask(&press, PLAIN, &board, at(2_200), ROOM / 4).2, "and no longer");
     }
 
     #[test]
     fn who_has_read_is_not_cut_off() {
         let (press, board) = (Press::default(), board());
-        let (reader, body, _) = ask(&press, PLAIN, board.view(), at(100), ROOM);
-        let (other, _held, _) = ask(&press, PLAIN, board.view(), at(100), ROOM);
+        let (reader, body, _) = ask(&press, PLAIN, &board, at(100), ROOM);
+        let (other, _held, _) = ask(&press, PLAIN, &board, at(100), ROOM);
         reader.end();
         drop(body);
-        ask(&press, PLAIN, board.view(), at(200), ROOM);
-        ask(&press, PLAIN, board.view(), at(300), ROOM);
+        ask(&press, PLAIN, &board, at(200), ROOM);
+        ask(&press, PLAIN, &board, at(300), ROOM);
         assert_eq!((reader.edition(), other.edition()), (0, 1));
     }
 }

@@ -15,12 +15,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::board::{Board, View};
-use crate::clock::Clock;
-use crate::exposition::Telemetry;
+use crate::clock::{Clock, Now};
+use crate::exposition::{Coding, Format, Galley, Telemetry, Typesetter};
 use crate::service::Pulse;
 
 mod activity;
 mod answer;
+mod body;
 mod crowd;
 mod deadline;
 mod edition;
@@ -29,6 +30,7 @@ mod guard;
 mod page;
 mod path;
 mod server;
+mod told;
 
 pub use guard::{Guard, Look};
 pub use path::Paths;
@@ -43,6 +45,7 @@ pub struct State {
     guard: Arc<Guard>,
     press: edition::Press,
     reloader: Option<Arc<dyn Reloader>>,
+    typesetter: Typesetter,
     /// Once ready, always ready.
     ready: AtomicBool,
 }
@@ -161,6 +164,7 @@ impl State {
             guard,
             press: edition::Press::default(),
             reloader,
+            typesetter: Typesetter::default(),
             ready: AtomicBool::new(false),
         }
     }
@@ -173,6 +177,14 @@ impl State {
             self.ready.store(true, Ordering::Relaxed);
         }
         view
+    }
+
+    /// The body of a scrape as the board is now; `None` if compression fails, which it has no reason to.
+    fn galley(&self, format: Format, coding: Coding, now: Now) -> Option<Galley> {
+        if !self.is_ready() {
+            self.view();
+        }
+        self.typesetter.set(&self.board, &self.telemetry.gather(), now, format, coding)
     }
 
     fn is_ready(&self) -> bool {

@@ -114,6 +114,24 @@ pub static METRICS: &[Metric] = &[
         samples: Samples::Account(samples::next_poll),
     },
     Metric {
+        name: "balance_waiting_until_timestamp_seconds",
+        kind: Kind::Gauge,
+        labels: &["cause"],
+        presence: Presence::When("no request about the account is on its way"),
+        help: "Until when nothing is asked of the account, and why: of all causes the one that lasts the longest. The \
+               cause is interval, retry, backoff, refused, throttled or limit; others may be first when a limit has \
+               room again.",
+        samples: Samples::Account(samples::waiting),
+    },
+    Metric {
+        name: "balance_poll_failures_in_a_row",
+        kind: Kind::Gauge,
+        labels: &[],
+        presence: Presence::Always,
+        help: "Polls of the account that failed since the last good one; 0 if the last one was good.",
+        samples: Samples::Account(samples::failures_in_a_row),
+    },
+    Metric {
         name: "balance_poll_interval_seconds",
         kind: Kind::Gauge,
         labels: &[],
@@ -228,6 +246,15 @@ pub static METRICS: &[Metric] = &[
         presence: Presence::When("the provider asked for a pause that is not over"),
         help: "Until when nothing is sent to the provider because it asked for that.",
         samples: Samples::Provider(samples::paused_until),
+    },
+    Metric {
+        name: "balance_provider_waiting_until_timestamp_seconds",
+        kind: Kind::Gauge,
+        labels: &["cause"],
+        presence: Presence::When("nothing may be sent to the provider right now"),
+        help: "Until when nothing is sent to the provider, and why: throttled, because it asked for a pause, or limit, \
+               because the rate limit is used up.",
+        samples: Samples::Provider(samples::provider_waiting),
     },
     Metric {
         name: "balance_provider_clock_skew_seconds",

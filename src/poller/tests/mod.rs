@@ -6,14 +6,18 @@ use tokio::time::sleep;
 
 use super::gate::Gate;
 use super::{Poller, Trace, poll_once};
+use crate::account::AccountId;
 use crate::failure::ErrorReason;
 use crate::rate_limit::{Quota, Window};
 
+mod desk;
+mod judge;
 mod machine;
 mod reload;
 mod restarts;
 mod stage;
 mod stale;
+mod waiting;
 mod world;
 
 use stage::{Entry, Stage, fleet, reply, secs, settle};
@@ -29,7 +33,8 @@ async fn slots_go_to_who_came_first_even_if_someone_gives_up() {
     for nth in 0..5 {
         let (gate, order, clock) = (gate.clone(), order.clone(), stage.edge.clock.clone());
         tasks.push(tokio::spawn(async move {
-            let slot = gate.slot().await;
+            let id = AccountId { provider: "p".into(), account: "a".into() };
+            let slot = gate.slot(&id).await;
             order.lock().unwrap().push((nth, clock.now().boot.since(begin).as_secs()));
             sleep(secs(1)).await;
             drop(slot);
