@@ -93,6 +93,14 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?.into_std()
 }
 
+/// What the web side may take. A quarter of the file descriptors at most, so that polls and the state never lack one.
+fn limits(scrapes: usize) -> web::Limits {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let share = limit.map_or(usize::MAX, |limit| usize::try_from(limit / 4).unwrap_or(usize::MAX));
+    let defaults = web::Limits::default();
+    web::Limits { scrapes, connections: defaults.connections.min(share.max(4)), ..defaults }
+}
+
 /// Why the daemon ended, or did not begin.
 #[derive(Debug)]
 pub enum AppError {
@@ -158,7 +166,7 @@ impl App {
         if self.lifecycle {
             state = state.with_prompter(Arc::new(PromptByHandle(poller.clone())));
         }
-        let limits = web::Limits { scrapes: self.max_requests, ..web::Limits::default() };
+        let limits = limits(self.max_requests);
         let server = web::spawn(listeners, Arc::new(state), limits).map_err(failed("start the web side"))?;
         let pages: Vec<_> = server.addresses().iter().map(|address| format!("{scheme}://{address}{page}")).collect();
         announce(&pages);
