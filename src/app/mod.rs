@@ -1,19 +1,22 @@
 //! The running daemon: reads the configuration, starts the poller and the web side, reloads, and stops.
 
 use std::fmt;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::account::AccountId;
 use crate::board::{AccountStatus, Board};
 use crate::clock::Clock;
 use crate::config::{Loaded, Refused};
 use crate::exposition::Telemetry;
-use crate::poller::{Edge, Poller};
+use crate::poller::{self, Edge, Poller};
 use crate::service::ServiceManager;
 use crate::store::{Locked, Place, Store, SystemDisk, boot_id};
 use crate::transport::Transport;
@@ -37,6 +40,11 @@ const ANSWERED: Duration = Duration::from_millis(5_800);
 const LEAST: Duration = Duration::from_millis(300);
 /// How often the files of secrets are looked at.
 const SECRETS_LOOK: Duration = Duration::from_secs(2);
+
+/// Connections that may wait to be accepted; the kernel may allow fewer.
+const BACKLOG: u32 = 4_096;
+/// Bytes of each connection that the kernel may hold until they are read.
+const SEND_BUFFER: u32 = 128 << 10;
 
 /// What a daemon needs to start.
 pub struct App {
@@ -73,12 +81,22 @@ pub enum Doors {
 
 impl Doors {
     fn open(self) -> Result<Vec<TcpListener>, AppError> {
-        let bind = |address| TcpListener::bind(address).map_err(failed(&format!("listen on {address}")));
+        let bind = |address| listen(address).map_err(failed(&format!("listen on {address}")));
         match self {
             Self::At(addresses) => addresses.into_iter().map(bind).collect(),
             Self::Passed(listeners) => Ok(listeners),
         }
     }
+}
+
+/// Listens there, with a long queue: a flood of connections must not make a scraper's wait for another try. What is
+/// sent and not read waits in little memory of the kernel, which connections inherit.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// Why the daemon ended, or did not begin.
@@ -132,6 +150,7 @@ impl App {
         let mut polling = tokio::spawn(polling);
         let place = loaded.config.state.clone();
         recall(&store, &loaded, &board);
+        board.hide_amounts(loaded.config.hide_amounts);
         let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
         poller.configure(fleet).await;
         telemetry.config_reloaded(true, self.clock.now().wall);
@@ -141,8 +160,11 @@ impl App {
         let guard = Arc::new(self.guard);
         let page = self.paths.page();
         let scheme = guard.scheme();
-        let state =
+        let mut state =
             web::State::new(board.clone(), telemetry.clone(), self.clock.clone(), self.paths, guard.clone(), reloader);
+        if self.lifecycle {
+            state = state.with_prompter(Arc::new(PromptByHandle(poller.clone())));
+        }
         let limits = web::Limits { scrapes: self.max_requests, ..web::Limits::default() };
         let server = web::spawn(listeners, Arc::new(state), limits).map_err(failed("start the web side"))?;
         let pages: Vec<_> = server.addresses().iter().map(|address| format!("{scheme}://{address}{page}")).collect();
@@ -159,6 +181,7 @@ impl App {
             place,
             live,
             poller,
+            board: board.clone(),
             telemetry,
             clock: self.clock,
             guard,
@@ -275,5 +298,15 @@ impl web::Reloader for ReloadByChannel {
             self.0.send(reply).await.map_err(|_| gone())?;
             outcome.await.map_err(|_| gone())?
         })
+    }
+}
+
+/// Asks the poller for a poll.
+#[derive(Debug)]
+struct PromptByHandle(poller::Handle);
+
+impl web::Prompter for PromptByHandle {
+    fn prompt(&self, id: AccountId) -> web::Prompting<'_> {
+        Box::pin(self.0.poll_now(id))
     }
 }

@@ -31,7 +31,7 @@ use crate::config::{AccountConfig, ProviderConfig};
 use crate::exposition::Telemetry;
 use crate::failure::{ErrorReason, Failure};
 use crate::providers::{Connection, Login, Provider};
-use crate::schedule::{Plan, Schedule, Turn, Wait};
+use crate::schedule::{Cause, NotNow, Plan, Schedule, Turn, Wait};
 use crate::service::{Pulse, pulse};
 use crate::session::SessionKeeper;
 use crate::store::Store;
@@ -78,6 +78,7 @@ pub struct Handle(mpsc::Sender<Command>, Pulse);
 enum Command {
     Configure(Fleet, oneshot::Sender<()>),
     Reconnect(Arc<str>, Connection),
+    PollNow(AccountId, oneshot::Sender<Result<(), NotNow>>),
     Stop(Duration, oneshot::Sender<()>),
 }
 
@@ -96,6 +97,17 @@ impl Handle {
     pub async fn reconnect(&self, provider: Arc<str>, connection: Connection) {
         // a poller that has stopped needs no secrets
         let _ = self.0.send(Command::Reconnect(provider, connection)).await;
+    }
+
+    /// Has an account polled now, out of its rhythm but through the gate like any other, or says why not. It returns
+    /// when that is decided, and not when the poll is over.
+    pub async fn poll_now(&self, id: AccountId) -> Result<(), NotNow> {
+        let (done, is_done) = oneshot::channel();
+        // a poller that has stopped polls nobody
+        if self.0.send(Command::PollNow(id, done)).await.is_err() {
+            return Err(NotNow::Stopping);
+        }
+        is_done.await.unwrap_or(Err(NotNow::Stopping))
     }
 
     /// Tells whether the loop still turns.
@@ -193,6 +205,9 @@ impl Poller {
                             let _ = done.send(());
                         }
                         Some(Command::Reconnect(provider, connection)) => self.reconnect(&provider, connection),
+                        Some(Command::PollNow(id, done)) => {
+                            let _ = done.send(self.poll_now(&id));
+                        }
                         Some(Command::Stop(patience, done)) => {
                             self.drain(patience).await;
                             let _ = done.send(());
@@ -315,6 +330,18 @@ impl Poller {
                 (Arc::new(Sessions { keeper: keeper.into(), replaced: false.into() }), 0)
             }
         }
+    }
+
+    /// A pause that the provider asked for holds for all its accounts, whoever asks.
+    fn poll_now(&mut self, id: &AccountId) -> Result<(), NotNow> {
+        let now = self.edge.clock.now();
+        let target = self.targets.get(id).ok_or(NotNow::Unknown)?;
+        if let Some(until) = target.gate.paused_until(now.boot) {
+            return Err(NotNow::LeftAlone { cause: Cause::Throttled, until });
+        }
+        self.schedule.advance(id, now.boot)?;
+        tracing::info!(provider = %id.provider, account = %id.account, "{id} is polled now, since somebody asks for it");
+        Ok(())
     }
 
     fn begin_due(&mut self) {
