@@ -181,16 +181,35 @@ impl Ord for Amount {
     }
 }
 
+impl Amount {
+    /// Appends its digits.
+    pub fn write_to(self, out: &mut impl fmt::Write) -> fmt::Result {
+        let mut buffer = itoa::Buffer::new();
+        // what fits into half the bits is written several times faster, and that is nearly everything
+        let digits = match u64::try_from(self.digits.unsigned_abs()) {
+            Ok(magnitude) => buffer.format(magnitude),
+            Err(_) => buffer.format(self.digits.unsigned_abs()),
+        };
+        if self.digits < 0 {
+            out.write_str("-")?;
+        }
+        let decimals = usize::from(self.decimals);
+        if decimals == 0 {
+            return out.write_str(digits);
+        }
+        let (integer, fraction) = digits.split_at(digits.len().saturating_sub(decimals));
+        out.write_str(if integer.is_empty() { "0" } else { integer })?;
+        out.write_str(".")?;
+        for _ in fraction.len()..decimals {
+            out.write_str("0")?;
+        }
+        out.write_str(fraction)
+    }
+}
+
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.digits < 0 { "-" } else { "" };
-        let magnitude = self.digits.unsigned_abs();
-        if self.decimals == 0 {
-            return write!(f, "{sign}{magnitude}");
-        }
-        let unit = 10_u128.pow(u32::from(self.decimals));
-        let width = usize::from(self.decimals);
-        write!(f, "{sign}{}.{:0width$}", magnitude / unit, magnitude % unit)
+        self.write_to(f)
     }
 }
 

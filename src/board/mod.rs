@@ -197,6 +197,8 @@ pub struct View {
     pub accounts: Vec<Arc<AccountStatus>>,
     /// Whether the page and the JSON beside it keep amounts to themselves.
     pub hides_amounts: bool,
+    /// Which state of the accounts this is.
+    pub revision: u64,
 }
 
 /// The board.
@@ -206,6 +208,9 @@ pub struct Board(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     latest: Statuses,
+    /// Grows with every change of what is shown of accounts.
+    revision: u64,
+    epoch: u64,
     /// What has left, or has not come since the start: its past does not end with its entry.
     absent_accounts: BTreeMap<AccountId, Arc<AccountStatus>>,
     absent_providers: BTreeMap<Arc<str>, Counts>,
@@ -236,22 +241,28 @@ impl Board {
     /// What it shows now.
     pub fn view(&self) -> View {
         let inner = self.lock();
-        let Some(kept) = &inner.kept else { return inner.latest.view(inner.hides_amounts) };
+        let (revision, hides_amounts) = (inner.revision, inner.hides_amounts);
+        let Some(kept) = &inner.kept else { return View { revision, ..inner.latest.view(hides_amounts) } };
         let account = |(id, status): (&AccountId, &Arc<AccountStatus>)| match kept.accounts.get(id) {
             Some(known) if !Arc::ptr_eq(known, status) => Arc::new(status.counting_as(known)),
             Some(_) | None => status.clone(),
         };
-        let provider = |(name, status): (&Arc<str>, &Arc<ProviderStatus>)| match kept.providers.get(name) {
-            Some(known) if known.counts != status.counts => {
-                Arc::new(ProviderStatus { counts: known.counts, ..ProviderStatus::clone(status) })
-            }
-            Some(_) | None => status.clone(),
-        };
-        View {
-            providers: inner.latest.providers.iter().map(provider).collect(),
-            accounts: inner.latest.accounts.iter().map(account).collect(),
-            hides_amounts: inner.hides_amounts,
-        }
+        let providers = inner.latest.providers.iter().map(|(name, status)| inner.shown_provider(name, status));
+        let accounts = inner.latest.accounts.iter().map(account);
+        View { providers: providers.collect(), accounts: accounts.collect(), hides_amounts, revision }
+    }
+
+    /// What [`view`](Self::view) shows of providers, and which state of the accounts: while that number is the same,
+    /// they are.
+    pub fn providers(&self) -> (u64, Vec<Arc<ProviderStatus>>) {
+        let inner = self.lock();
+        let shown = inner.latest.providers.iter().map(|(name, status)| inner.shown_provider(name, status));
+        (inner.revision, shown.collect())
+    }
+
+    /// Grows when accounts come, go or are configured otherwise, and when one has a number again.
+    pub fn epoch(&self) -> u64 {
+        self.lock().epoch
     }
 
     /// What stands on it now, with the counters that are not kept yet.
@@ -262,12 +273,17 @@ impl Board {
 
     /// Has the page and the JSON beside it keep amounts to themselves from now on, or tell them again.
     pub fn hide_amounts(&self, hide: bool) {
-        self.lock().hides_amounts = hide;
+        let inner = &mut *self.lock();
+        // what was written before must not be read after
+        inner.epoch += u64::from(inner.hides_amounts != hide);
+        inner.hides_amounts = hide;
     }
 
     /// What was known before the start. From now on counters are shown once they are [kept](Self::keep).
     pub fn recall(&self, accounts: Vec<AccountStatus>, providers: BTreeMap<Arc<str>, Counts>) {
         let mut inner = self.lock();
+        inner.revision += 1;
+        inner.epoch += 1;
         inner.absent_accounts =
             accounts.into_iter().map(|status| (status.config.id.clone(), Arc::new(status))).collect();
         inner.absent_providers = providers;
@@ -277,6 +293,7 @@ impl Board {
     /// This look is kept, or cannot be: its counters may be shown.
     pub fn keep(&self, look: &View) {
         let inner = &mut *self.lock();
+        inner.revision += 1;
         let kept = inner.kept.get_or_insert_default();
         kept.accounts.extend(look.accounts.iter().map(|status| (status.config.id.clone(), status.clone())));
         kept.providers.extend(look.providers.iter().map(|status| (status.name.clone(), status.clone())));
@@ -306,6 +323,8 @@ impl Board {
     /// but a reading and its flows go when the account asks for something else from now on.
     pub fn configure(&self, providers: Vec<ProviderStatus>, accounts: &[Arc<AccountConfig>]) {
         let inner = &mut *self.lock();
+        inner.revision += 1;
+        inner.epoch += 1;
         let mut known = std::mem::take(&mut inner.latest.providers);
         for mut fresh in providers {
             if let Some(before) = known.remove(&fresh.name) {
@@ -350,10 +369,11 @@ impl Board {
     /// Files the outcome of a poll that was made under `config`. It is dropped if the account has gone or is
     /// configured to ask something else by now: the number would stand under a name that it does not belong to.
     pub fn file(&self, config: &AccountConfig, outcome: Result<Snapshot, Failure>, now: Now) -> Filing {
-        let filing = self.update(&config.id, |status| {
+        let filed = self.update(&config.id, |status| {
             if status.config.asks != config.asks {
-                return Filing::Dropped;
+                return (Filing::Dropped, false);
             }
+            let was_fresh = status.fresh(&now).is_some();
             status.polls += 1;
             status.last_poll = Some(now.wall);
             status.poll_success = outcome.is_ok();
@@ -366,9 +386,13 @@ impl Board {
                 }
             };
             status.remember(filing, now);
-            filing
+            (filing, !was_fresh && status.fresh(&now).is_some())
         });
-        filing.unwrap_or(Filing::Dropped)
+        let (filing, is_back) = filed.unwrap_or((Filing::Dropped, false));
+        if is_back {
+            self.lock().epoch += 1;
+        }
+        filing
     }
 
     /// Notes when the account will be polled next, why not sooner, and what led there.
@@ -394,7 +418,9 @@ impl Board {
     }
 
     fn update<T>(&self, id: &AccountId, change: impl FnOnce(&mut AccountStatus) -> T) -> Option<T> {
-        self.lock().latest.accounts.get_mut(id).map(|status| change(Arc::make_mut(status)))
+        let inner = &mut *self.lock();
+        inner.revision += 1;
+        inner.latest.accounts.get_mut(id).map(|status| change(Arc::make_mut(status)))
     }
 
     /// A panic elsewhere must not blind the scrape.
@@ -403,10 +429,22 @@ impl Board {
     }
 }
 
+impl Inner {
+    fn shown_provider(&self, name: &Arc<str>, status: &Arc<ProviderStatus>) -> Arc<ProviderStatus> {
+        match self.kept.as_ref().and_then(|kept| kept.providers.get(name)) {
+            Some(known) if known.counts != status.counts => {
+                Arc::new(ProviderStatus { counts: known.counts, ..ProviderStatus::clone(status) })
+            }
+            Some(_) | None => status.clone(),
+        }
+    }
+}
+
 impl Statuses {
     fn view(&self, hides_amounts: bool) -> View {
         View {
             hides_amounts,
+            revision: 0,
             providers: self.providers.values().cloned().collect(),
             accounts: self.accounts.values().cloned().collect(),
         }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::clock::Now;
+use jiff::Timestamp;
+
+use crate::clock::{BootTime, Now};
 use crate::config::AccountConfig;
 use crate::failure::{ErrorReason, Failure};
 use crate::providers::Reading;
@@ -41,6 +43,16 @@ impl Snapshot {
     pub fn age(&self, now: &Now) -> Duration {
         let before = if self.age_at_boot.is_zero() { Duration::ZERO } else { self.age_at_boot + now.boot.since_boot() };
         now.age_of(&self.taken).max(before)
+    }
+
+    /// The last instants, one on each clock, at which its age is not above `limit`: it is above it once either clock has
+    /// gone on. `None` if it always is. This is [`age`](Self::age) from the other side.
+    pub fn vouched_until(&self, limit: Duration) -> Option<(BootTime, Timestamp)> {
+        let mut boot = self.taken.boot + limit;
+        if !self.age_at_boot.is_zero() {
+            boot = boot.min(BootTime::from_boot(limit.checked_sub(self.age_at_boot)?));
+        }
+        Some((boot, self.taken.wall.checked_add(limit).unwrap_or(Timestamp::MAX)))
     }
 
     /// What was read.

@@ -122,7 +122,7 @@ impl Check {
                 wallets,
                 thresholds,
                 labels: common.labels.into_iter().map(|(name, value)| (name.0, value.0)).collect(),
-                asks: Asks { api: facts.name, site: site.clone(), provider: own.clone(), account: entry.own },
+                asks: Asks::new(facts.name, site.clone(), own.clone(), entry.own),
             }));
         }
         let intervals: Vec<_> = accounts.iter().map(|account| account.interval).collect();

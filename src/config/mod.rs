@@ -20,6 +20,7 @@ use crate::secret::{Secrets, Source};
 use way::Way;
 
 mod check;
+mod explanation;
 mod load;
 mod number;
 mod pace;
@@ -31,7 +32,8 @@ mod site;
 mod span;
 mod way;
 
-pub use load::{Loaded, Refused, load, load_text, parse_file};
+pub use explanation::{Origin, Setting, explain};
+pub use load::{Loaded, Refused, load, load_text, parse_file, text_of};
 pub use schema::schema;
 pub use secret_reader::{SecretReader, Stamp};
 
@@ -146,6 +148,8 @@ pub struct Asks {
     site: Site,
     provider: Arc<Node>,
     account: Node,
+    /// Of the above. It is written down with every state, and so it is made once.
+    fingerprint: String,
 }
 
 impl ProviderConfig {
@@ -190,11 +194,16 @@ impl ProviderConfig {
 }
 
 impl Asks {
+    fn new(api: &'static str, site: Site, provider: Arc<Node>, account: Node) -> Self {
+        let Site { base_url, environment } = &site;
+        let written = (provider.canonical(), account.canonical());
+        let fingerprint = fingerprint(&[api, base_url.as_str(), environment.as_str(), &written.0, &written.1]);
+        Self { api, site, provider, account, fingerprint }
+    }
+
     /// The same for every two that are equal.
-    pub fn fingerprint(&self) -> String {
-        let Site { base_url, environment } = &self.site;
-        let (provider, account) = (self.provider.canonical(), self.account.canonical());
-        fingerprint(&[self.api, base_url.as_str(), environment.as_str(), &provider, &account])
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 }
 
@@ -234,6 +243,6 @@ impl Default for Asks {
         let nothing = || Node::new(serde_yaml::Value::Null);
         let site =
             Site { base_url: url::Url::parse("https://provider.test").unwrap(), environment: Environment::Production };
-        Self { api: "payby", site, provider: Arc::new(nothing()), account: nothing() }
+        Self::new("payby", site, Arc::new(nothing()), nothing())
     }
 }

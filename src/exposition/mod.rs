@@ -1,58 +1,88 @@
 //! What is known, as the text that Prometheus reads: a board in, text out.
 //!
-//! A series exists if and only if its account or provider does, because nothing is kept here: every scrape is
-//! rendered anew from the [`catalogue`] and one view of the board. Amounts go out digit by digit as the provider
-//! wrote them. Samples carry no timestamps: freshness is decided at the scrape, by `balance_fresh`.
+//! A series exists if and only if its account or provider does: every text is rendered from the [`catalogue`] and one
+//! view of the board, and what the [`Typesetter`] keeps of it is shown again only while it would be rendered just so.
+//! Amounts go out digit by digit as the provider wrote them. Samples carry no timestamps: freshness is decided at the
+//! scrape, by `balance_fresh`.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::proto;
 
-use crate::board::View;
+use crate::board::{AccountStatus, ProviderStatus, View};
 use crate::clock::Now;
 
 pub mod catalogue;
 pub mod checker;
+mod deflate;
 mod format;
+mod moment;
 mod samples;
 mod series;
 mod telemetry;
+mod typesetter;
 mod writer;
 
-use catalogue::{METRICS, Metric, Samples, Subject};
+use catalogue::{AccountSamples, METRICS, Metric, Samples, Subject};
+pub use deflate::gzip;
 pub(crate) use format::quality;
 pub use format::{Escaping, Format, negotiate};
+pub use moment::Moment;
 use series::Labels;
 pub use telemetry::Telemetry;
-use writer::{Family, Writer};
+pub use typesetter::{Coding, Galley, Typesetter};
+use writer::Family;
 
 /// About as many bytes as the series of an account take.
-const ACCOUNT_BYTES: usize = 3_500;
+const ACCOUNT_BYTES: usize = 3_600;
 
 /// The whole text of a scrape at `now`. `telemetry` is what [`Telemetry::gather`] gave.
 pub fn render(view: &View, telemetry: &[proto::MetricFamily], now: Now, format: Format) -> String {
-    let accounts: Vec<_> = view.accounts.iter().map(|status| (status, samples::account_labels(status))).collect();
-    let providers: Vec<_> = view.providers.iter().map(|status| (status, samples::provider_labels(status))).collect();
-    let waits: BTreeMap<_, _> = view.providers.iter().map(|status| (&*status.name, status.waiting(&now))).collect();
+    let labels: Vec<_> = view.accounts.iter().map(|status| samples::account_labels(status)).collect();
+    let rows = || view.accounts.iter().map(|status| &**status).zip(&labels);
+    let mut text = String::with_capacity(labels.len() * ACCOUNT_BYTES);
+    accounts(&mut text, rows, &Moment::new(now, &view.providers), format);
+    rest(&mut text, &view.providers, telemetry, now, format);
+    text
+}
+
+/// An account with the labels of its series.
+type Row<'a> = (&'a AccountStatus, &'a Labels);
+
+/// The metrics of accounts, in the order of the catalogue.
+fn account_metrics() -> impl Iterator<Item = (&'static Metric, AccountSamples)> {
+    METRICS.iter().filter_map(|metric| match metric.samples {
+        Samples::Account(sample) => Some((metric, sample)),
+        Samples::Provider(_) | Samples::Exporter(_) | Samples::Telemetry(_) => None,
+    })
+}
+
+/// Appends what is known of accounts, which is nearly all of the text.
+fn accounts<'a, I: Iterator<Item = Row<'a>>>(text: &mut String, rows: impl Fn() -> I, moment: &Moment, format: Format) {
+    for (metric, sample) in account_metrics() {
+        let mut family = Family::new(text, metric, format);
+        for (status, labels) in rows() {
+            family.series(labels, |series| sample(status, moment, series));
+        }
+    }
+}
+
+/// Appends what is known of providers and of the exporter itself, and the end.
+fn rest(
+    text: &mut String,
+    providers: &[Arc<ProviderStatus>],
+    telemetry: &[proto::MetricFamily],
+    now: Now,
+    format: Format,
+) {
+    let providers: Vec<_> = providers.iter().map(|status| (status, samples::provider_labels(status))).collect();
     let none = Labels::default();
-    let buffer = String::with_capacity((accounts.len() + 8) * ACCOUNT_BYTES);
-    let mut writer = Writer::new(format, buffer);
     for metric in METRICS {
-        let mut family = writer.family(metric);
+        let mut family = Family::new(text, metric, format);
         match metric.samples {
-            Samples::Account(sample) => {
-                for (status, labels) in &accounts {
-                    family.series(labels, |series| sample(status, &now, series));
-                }
-            }
-            Samples::AccountAtProvider(sample) => {
-                for (status, labels) in &accounts {
-                    let provider = waits.get(&*status.config.id.provider).copied().flatten();
-                    family.series(labels, |series| sample(status, provider, series));
-                }
-            }
+            Samples::Account(_) => {}
             Samples::Provider(sample) => {
                 for (status, labels) in &providers {
                     family.series(labels, |series| sample(status, &now, series));
@@ -75,7 +105,9 @@ pub fn render(view: &View, telemetry: &[proto::MetricFamily], now: Now, format: 
             }
         }
     }
-    writer.finish()
+    if format.is_open_metrics() {
+        text.push_str("# EOF\n");
+    }
 }
 
 fn gathered(metric: &'static Metric, value: Option<&proto::Metric>, labels: &Labels, family: &mut Family<'_>) {

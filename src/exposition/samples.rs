@@ -1,5 +1,6 @@
 //! From what is known to samples: one function for each metric of the catalogue.
 
+use super::moment::Moment;
 use super::series::{Labels, Seconds, Series};
 use crate::account::Balance;
 use crate::board::{AccountStatus, Flow, ProviderStatus, Waiting};
@@ -9,41 +10,35 @@ use crate::money::Amount;
 
 /// The labels that every series of an account has.
 pub(super) fn account_labels(status: &AccountStatus) -> Labels {
-    let mut labels = Labels::default();
-    labels.push("provider", &status.config.id.provider);
-    labels.push("account", &status.config.id.account);
-    for (label, text) in &status.config.labels {
-        labels.push(label, text);
-    }
-    labels
+    let id = &status.config.id;
+    let own = status.config.labels.iter().map(|(label, text)| (label.as_str(), text.as_str()));
+    [("provider", &*id.provider), ("account", &*id.account)].into_iter().chain(own).collect()
 }
 
 /// The labels that every series of a provider has.
 pub(super) fn provider_labels(status: &ProviderStatus) -> Labels {
-    let mut labels = Labels::default();
-    labels.push("provider", &status.name);
-    labels
+    [("provider", &*status.name)].into_iter().collect()
 }
 
-pub(super) fn amount(status: &AccountStatus, now: &Now, series: &mut Series<'_>) {
-    figures(status, now, series, |balance| balance.amount);
+pub(super) fn amount(status: &AccountStatus, moment: &Moment, series: &mut Series<'_>) {
+    figures(status, moment, series, |balance| balance.amount);
 }
 
-pub(super) fn available(status: &AccountStatus, now: &Now, series: &mut Series<'_>) {
-    figures(status, now, series, |balance| balance.available);
+pub(super) fn available(status: &AccountStatus, moment: &Moment, series: &mut Series<'_>) {
+    figures(status, moment, series, |balance| balance.available);
 }
 
-pub(super) fn frozen(status: &AccountStatus, now: &Now, series: &mut Series<'_>) {
-    figures(status, now, series, |balance| balance.frozen);
+pub(super) fn frozen(status: &AccountStatus, moment: &Moment, series: &mut Series<'_>) {
+    figures(status, moment, series, |balance| balance.frozen);
 }
 
-pub(super) fn credit_limit(status: &AccountStatus, now: &Now, series: &mut Series<'_>) {
-    figures(status, now, series, |balance| balance.credit_limit);
+pub(super) fn credit_limit(status: &AccountStatus, moment: &Moment, series: &mut Series<'_>) {
+    figures(status, moment, series, |balance| balance.credit_limit);
 }
 
 /// A figure of each wallet, where the provider sent it, and only while it can be vouched for.
-fn figures(status: &AccountStatus, now: &Now, series: &mut Series<'_>, figure: fn(&Balance) -> Option<Amount>) {
-    let Some(snapshot) = status.fresh(now) else { return };
+fn figures(status: &AccountStatus, moment: &Moment, series: &mut Series<'_>, figure: fn(&Balance) -> Option<Amount>) {
+    let Some(snapshot) = moment.fresh(status) else { return };
     for balance in snapshot.reading().balances() {
         if let Some(amount) = figure(balance) {
             let labels = [("wallet", balance.wallet.as_str()), ("currency", balance.currency.as_str())];
@@ -52,11 +47,11 @@ fn figures(status: &AccountStatus, now: &Now, series: &mut Series<'_>, figure: f
     }
 }
 
-pub(super) fn outflow(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+pub(super) fn outflow(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
     flows(status, series, |flow| flow.outflow);
 }
 
-pub(super) fn inflow(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+pub(super) fn inflow(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
     flows(status, series, |flow| flow.inflow);
 }
 
@@ -66,7 +61,7 @@ fn flows(status: &AccountStatus, series: &mut Series<'_>, sum: fn(&Flow) -> Amou
     }
 }
 
-pub(super) fn thresholds(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+pub(super) fn thresholds(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
     for threshold in &status.config.thresholds {
         let labels = [
             ("wallet", threshold.wallet.as_str()),
@@ -77,28 +72,28 @@ pub(super) fn thresholds(status: &AccountStatus, _: &Now, series: &mut Series<'_
     }
 }
 
-pub(super) fn fresh(status: &AccountStatus, now: &Now, series: &mut Series<'_>) {
-    series.put(&[], u8::from(status.fresh(now).is_some()));
+pub(super) fn fresh(status: &AccountStatus, moment: &Moment, series: &mut Series<'_>) {
+    series.put(&[], u8::from(moment.fresh(status).is_some()));
 }
 
-pub(super) fn poll_success(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+pub(super) fn poll_success(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
     series.put(&[], u8::from(status.poll_success));
 }
 
-pub(super) fn last_success(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+pub(super) fn last_success(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
     series.put(&[], Seconds::from(status.last_success.unwrap_or_default()));
 }
 
-pub(super) fn last_poll(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+pub(super) fn last_poll(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
     series.put(&[], Seconds::from(status.last_poll.unwrap_or_default()));
 }
 
-pub(super) fn next_poll(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+pub(super) fn next_poll(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
     series.put(&[], Seconds::from(status.next_poll.unwrap_or_default()));
 }
 
-pub(super) fn waiting(status: &AccountStatus, provider: Option<Waiting>, series: &mut Series<'_>) {
-    waiting_until(status.waiting(provider), series);
+pub(super) fn waiting(status: &AccountStatus, moment: &Moment, series: &mut Series<'_>) {
+    waiting_until(status.waiting(moment.provider_waiting(&status.config.id.provider)), series);
 }
 
 pub(super) fn provider_waiting(status: &ProviderStatus, now: &Now, series: &mut Series<'_>) {
@@ -111,40 +106,40 @@ fn waiting_until(waiting: Option<Waiting>, series: &mut Series<'_>) {
     }
 }
 
-pub(super) fn failures_in_a_row(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+pub(super) fn failures_in_a_row(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
     series.put(&[], status.streak.failures_in_a_row);
 }
 
-pub(super) fn interval(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+pub(super) fn interval(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
     series.put(&[], Seconds::from(status.config.interval));
 }
 
-pub(super) fn stale_after(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+pub(super) fn stale_after(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
     series.put(&[], Seconds::from(status.config.stale_after));
 }
 
-pub(super) fn polls(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+pub(super) fn polls(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
     series.put(&[], status.polls);
 }
 
-pub(super) fn failures(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+pub(super) fn failures(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
     for reason in ErrorReason::ALL {
         series.put(&[("reason", reason.as_str())], status.failures(reason));
     }
 }
 
-pub(super) fn readings_held(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+pub(super) fn readings_held(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
     series.put(&[], status.readings_held);
 }
 
-pub(super) fn repeated_replies(status: &AccountStatus, _: &Now, series: &mut Series<'_>) {
+pub(super) fn repeated_replies(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
     series.put(&[], status.repeated_replies);
 }
 
 /// What the provider says of the account comes and goes with its numbers; the series itself stays.
-pub(super) fn info(status: &AccountStatus, now: &Now, series: &mut Series<'_>) {
+pub(super) fn info(status: &AccountStatus, moment: &Moment, series: &mut Series<'_>) {
     let mut labels = vec![("api", status.config.api), ("environment", status.config.environment.as_str())];
-    for (label, text) in status.fresh(now).map_or(&[][..], |snapshot| snapshot.reading().info()) {
+    for (label, text) in moment.fresh(status).map_or(&[][..], |snapshot| snapshot.reading().info()) {
         // a label twice would cost the whole scrape; the account's own one is older
         if !status.config.labels.iter().any(|(own, _)| own == label) && !labels.iter().any(|(known, _)| known == label)
         {

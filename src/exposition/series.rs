@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::money::Amount;
+
 /// The series of one subject within a family.
 #[derive(Debug)]
 pub(super) struct Series<'a> {
@@ -15,7 +17,13 @@ pub(super) struct Series<'a> {
 
 /// Labels as they stand between the braces, escaped. They are written once and used for many samples.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Labels(String);
+pub(super) struct Labels(Box<str>);
+
+/// A number as it stands at the end of a line. Those that stand there by the thousand are written without the
+/// machinery of `fmt`, which would cost more than all else.
+pub(super) trait Value {
+    fn put(self, out: &mut String);
+}
 
 impl<'a> Series<'a> {
     /// Samples are appended to `out`.
@@ -24,12 +32,12 @@ impl<'a> Series<'a> {
     }
 
     /// One sample; `more` are its labels beside those of its subject.
-    pub(super) fn put(&mut self, more: &[(&str, &str)], value: impl Display) {
+    pub(super) fn put(&mut self, more: &[(&str, &str)], value: impl Value) {
         self.put_as("", more, value);
     }
 
     /// The same under the family's name with a suffix, as histograms have them.
-    pub(super) fn put_as(&mut self, suffix: &str, more: &[(&str, &str)], value: impl Display) {
+    pub(super) fn put_as(&mut self, suffix: &str, more: &[(&str, &str)], value: impl Value) {
         self.out.push_str(self.name);
         self.out.push_str(suffix);
         let mut opened = !self.base.0.is_empty();
@@ -42,39 +50,50 @@ impl<'a> Series<'a> {
             opened = true;
             push_label(self.out, label, text);
         }
-        if opened {
-            self.out.push('}');
-        }
-        put(self.out, format_args!(" {value}\n"));
+        self.out.push_str(if opened { "} " } else { " " });
+        value.put(self.out);
+        self.out.push('\n');
     }
 }
 
-impl Labels {
-    pub(super) fn push(&mut self, label: &str, text: &str) {
-        if !self.0.is_empty() {
-            self.0.push(',');
+impl<'a> FromIterator<(&'a str, &'a str)> for Labels {
+    fn from_iter<T: IntoIterator<Item = (&'a str, &'a str)>>(labels: T) -> Self {
+        let mut text = String::new();
+        for (label, value) in labels {
+            if !text.is_empty() {
+                text.push(',');
+            }
+            push_label(&mut text, label, value);
         }
-        push_label(&mut self.0, label, text);
+        Self(text.into())
     }
 }
 
 fn push_label(out: &mut String, label: &str, text: &str) {
     out.push_str(label);
     out.push_str("=\"");
-    let mut rest = text;
-    // most values need no escaping, and are copied whole
-    while let Some(position) = rest.find(['\\', '"', '\n']) {
-        let (plain, special) = rest.split_at(position);
-        out.push_str(plain);
-        out.push_str(match special.as_bytes()[0] {
-            b'\\' => "\\\\",
-            b'"' => "\\\"",
-            _ => "\\n",
-        });
-        rest = &special[1..];
-    }
-    out.push_str(rest);
+    push_escaped(out, text);
     out.push('"');
+}
+
+fn push_escaped(out: &mut String, text: &str) {
+    // most values need no escaping, and are copied whole
+    if !text.bytes().any(is_special) {
+        out.push_str(text);
+        return;
+    }
+    for char in text.chars() {
+        match char {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            _ => out.push(char),
+        }
+    }
+}
+
+const fn is_special(byte: u8) -> bool {
+    matches!(byte, b'\\' | b'"' | b'\n')
 }
 
 pub(super) fn put(out: &mut String, text: fmt::Arguments<'_>) {
@@ -82,40 +101,68 @@ pub(super) fn put(out: &mut String, text: fmt::Arguments<'_>) {
     let _ = out.write_fmt(text);
 }
 
+macro_rules! whole_number {
+    ($($type:ty)*) => {$(
+        impl Value for $type {
+            fn put(self, out: &mut String) {
+                out.push_str(itoa::Buffer::new().format(self));
+            }
+        }
+    )*};
+}
+
+whole_number!(u8 u32 u64 i32 i64);
+
+impl Value for Amount {
+    fn put(self, out: &mut String) {
+        // writing into a `String` cannot fail
+        let _ = self.write_to(out);
+    }
+}
+
 /// A length or a point of time as a number of seconds, in the fewest digits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seconds {
-    nanos: i128,
+    is_negative: bool,
+    whole: u64,
+    nanos: u32,
 }
 
 impl From<Duration> for Seconds {
     fn from(span: Duration) -> Self {
-        Self { nanos: i128::try_from(span.as_nanos()).unwrap_or(i128::MAX) }
+        Self { is_negative: false, whole: span.as_secs(), nanos: span.subsec_nanos() }
     }
 }
 
 impl From<Timestamp> for Seconds {
     /// Since 1970, to the millisecond: a double has no room for much more.
     fn from(at: Timestamp) -> Self {
-        Self { nanos: i128::from(at.as_millisecond()) * 1_000_000 }
+        let millis = at.as_millisecond();
+        Self { is_negative: millis < 0, ..Duration::from_millis(millis.unsigned_abs()).into() }
     }
 }
 
-impl Display for Seconds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NANOS: u128 = 1_000_000_000;
-        let sign = if self.nanos < 0 { "-" } else { "" };
-        let magnitude = self.nanos.unsigned_abs();
-        write!(f, "{sign}{}", magnitude / NANOS)?;
-        let (mut fraction, mut width) = (magnitude % NANOS, 9);
-        if fraction == 0 {
-            return Ok(());
+impl Value for Seconds {
+    fn put(self, out: &mut String) {
+        if self.is_negative {
+            out.push('-');
+        }
+        self.whole.put(out);
+        if self.nanos == 0 {
+            return;
+        }
+        let (mut fraction, mut width) = (self.nanos, 9);
+        while fraction % 1000 == 0 {
+            (fraction, width) = (fraction / 1000, width - 3);
         }
         while fraction % 10 == 0 {
-            fraction /= 10;
-            width -= 1;
+            (fraction, width) = (fraction / 10, width - 1);
         }
-        write!(f, ".{fraction:0width$}")
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(fraction);
+        out.push('.');
+        out.push_str(&"000000000"[..width - digits.len()]);
+        out.push_str(digits);
     }
 }
 
@@ -135,6 +182,12 @@ impl Display for Float {
     }
 }
 
+impl Value for Float {
+    fn put(self, out: &mut String) {
+        put(out, format_args!("{self}"));
+    }
+}
+
 /// The bound of a bucket. `1` is written `1.0` in both formats: `OpenMetrics` wants it so, and a series must not
 /// change its name with the format.
 #[derive(Clone, Copy, Debug)]
@@ -151,6 +204,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn written(value: impl Value) -> String {
+        let mut out = String::new();
+        value.put(&mut out);
+        out
+    }
 
     #[test]
     fn label_values_are_escaped() {
@@ -174,7 +233,7 @@ mod tests {
     proptest! {
         #[test]
         fn seconds_are_exact(nanos in any::<u64>()) {
-            let text = Seconds::from(Duration::from_nanos(nanos)).to_string();
+            let text = written(Seconds::from(Duration::from_nanos(nanos)));
             let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
             prop_assert!(!fraction.ends_with('0'));
             let back: u64 = format!("{whole}{fraction:0<9}").parse().unwrap();
@@ -185,13 +244,16 @@ mod tests {
     #[test]
     fn numbers_are_plain() {
         for (shown, expected) in [
-            (Seconds::from(Duration::ZERO).to_string(), "0"),
-            (Seconds::from(Duration::from_secs(60)).to_string(), "60"),
-            (Seconds::from(Duration::from_millis(1_050)).to_string(), "1.05"),
-            (Seconds::from(Duration::from_nanos(1)).to_string(), "0.000000001"),
-            (Seconds::from(Timestamp::from_millisecond(1_700_000_000_120).unwrap()).to_string(), "1700000000.12"),
-            (Seconds::from(Timestamp::from_millisecond(-1_500).unwrap()).to_string(), "-1.5"),
-            (Float(0.25).to_string(), "0.25"),
+            (written(Seconds::from(Duration::ZERO)), "0"),
+            (written(Seconds::from(Duration::from_secs(60))), "60"),
+            (written(Seconds::from(Duration::from_millis(1_050))), "1.05"),
+            (written(Seconds::from(Duration::from_nanos(1))), "0.000000001"),
+            (written(Seconds::from(Timestamp::from_millisecond(1_700_000_000_120).unwrap())), "1700000000.12"),
+            (written(Seconds::from(Timestamp::from_millisecond(-1_500).unwrap())), "-1.5"),
+            (written(Float(0.25)), "0.25"),
+            (written(7_u8), "7"),
+            (written(u64::MAX), "18446744073709551615"),
+            (written(-3_i64), "-3"),
             (Float(3.0).to_string(), "3"),
             (Float(f64::INFINITY).to_string(), "+Inf"),
             (Float(f64::NAN).to_string(), "NaN"),

@@ -4,73 +4,54 @@ use super::catalogue::{Kind, Metric};
 use super::format::Format;
 use super::series::{Labels, Series, put};
 
-/// A text in the making.
-#[derive(Debug)]
-pub(super) struct Writer {
-    out: String,
-    format: Format,
-}
-
 /// The family that is being written. Its header comes with its first sample: a family without samples is left out.
 #[derive(Debug)]
 pub(super) struct Family<'a> {
-    writer: &'a mut Writer,
+    out: &'a mut String,
     metric: &'static Metric,
+    format: Format,
     begun: bool,
 }
 
-impl Writer {
-    pub(super) const fn new(format: Format, buffer: String) -> Self {
-        Self { out: buffer, format }
-    }
-
-    pub(super) const fn family(&mut self, metric: &'static Metric) -> Family<'_> {
-        Family { writer: self, metric, begun: false }
-    }
-
-    pub(super) fn finish(mut self) -> String {
-        if self.format.is_open_metrics() {
-            self.out.push_str("# EOF\n");
+/// The lines before the samples of a metric.
+pub(super) fn header(out: &mut String, metric: &Metric, format: Format) {
+    let Metric { name, help, kind, .. } = metric;
+    match format {
+        Format::Text => {
+            let kind = match kind {
+                Kind::Info => Kind::Gauge,
+                Kind::Gauge | Kind::Counter | Kind::Histogram => *kind,
+            };
+            put(out, format_args!("# HELP {name} {help}\n# TYPE {name} {}\n", kind.as_str()));
         }
-        self.out
-    }
-
-    fn header(&mut self, metric: &Metric) {
-        let Metric { name, help, kind, .. } = metric;
-        let out = &mut self.out;
-        match self.format {
-            Format::Text => {
-                let kind = match kind {
-                    Kind::Info => Kind::Gauge,
-                    Kind::Gauge | Kind::Counter | Kind::Histogram => *kind,
-                };
-                put(out, format_args!("# HELP {name} {help}\n# TYPE {name} {}\n", kind.as_str()));
+        Format::OpenMetrics(_) => {
+            let family = metric.family();
+            put(out, format_args!("# TYPE {family} {}\n", kind.as_str()));
+            if let Some(unit) = metric.unit() {
+                put(out, format_args!("# UNIT {family} {unit}\n"));
             }
-            Format::OpenMetrics(_) => {
-                let family = metric.family();
-                put(out, format_args!("# TYPE {family} {}\n", kind.as_str()));
-                if let Some(unit) = metric.unit() {
-                    put(out, format_args!("# UNIT {family} {unit}\n"));
-                }
-                put(out, format_args!("# HELP {family} {help}\n"));
-            }
+            put(out, format_args!("# HELP {family} {help}\n"));
         }
     }
 }
 
-impl Family<'_> {
+impl<'a> Family<'a> {
+    pub(super) const fn new(out: &'a mut String, metric: &'static Metric, format: Format) -> Self {
+        Self { out, metric, format, begun: false }
+    }
+
     /// Lets `fill` write the series that carry the labels `base`.
     pub(super) fn series(&mut self, base: &Labels, fill: impl FnOnce(&mut Series<'_>)) {
-        let before = self.writer.out.len();
+        let before = self.out.len();
         if !self.begun {
-            self.writer.header(self.metric);
+            header(self.out, self.metric, self.format);
         }
-        let after_header = self.writer.out.len();
-        fill(&mut Series::new(&mut self.writer.out, self.metric.name, base));
-        if self.writer.out.len() > after_header {
+        let after_header = self.out.len();
+        fill(&mut Series::new(self.out, self.metric.name, base));
+        if self.out.len() > after_header {
             self.begun = true;
         } else {
-            self.writer.out.truncate(before);
+            self.out.truncate(before);
         }
     }
 }
@@ -83,13 +64,12 @@ mod tests {
     use crate::exposition::checker;
 
     fn labelled(format: Format, value: &str) -> String {
-        let mut writer = Writer::new(format, String::new());
-        let mut base = Labels::default();
-        base.push("provider", "p");
-        base.push("account", value);
+        let mut text = String::new();
+        let base = [("provider", "p"), ("account", value)].into_iter().collect();
         let metric = Metric::named("balance_amount").unwrap();
-        writer.family(metric).series(&base, |series| series.put(&[("wallet", "main"), ("currency", value)], "1"));
-        writer.finish()
+        let mut family = Family::new(&mut text, metric, format);
+        family.series(&base, |series| series.put(&[("wallet", "main"), ("currency", value)], 1));
+        if format.is_open_metrics() { text + "# EOF\n" } else { text }
     }
 
     proptest! {
@@ -106,13 +86,12 @@ mod tests {
 
     #[test]
     fn a_family_without_samples_leaves_no_trace() {
-        let mut writer = Writer::new(Format::Text, String::new());
+        let mut text = String::new();
         let metric = Metric::named("balance_amount").unwrap();
-        let mut family = writer.family(metric);
+        let mut family = Family::new(&mut text, metric, Format::Text);
         family.series(&Labels::default(), |_| {});
         family.series(&Labels::default(), |series| series.put(&[], 5));
         family.series(&Labels::default(), |_| {});
-        let text = writer.finish();
         assert_eq!(text.matches("# TYPE").count(), 1);
         assert!(text.ends_with("gauge\nbalance_amount 5\n"), "{text}");
     }

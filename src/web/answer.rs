@@ -1,5 +1,6 @@
 //! From a request to its answer.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,39 +10,34 @@ use http::header::{
     CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Full;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::activity::Activity;
 use super::api::{self, Message, Name, is_from_elsewhere};
-use super::deadline::Activity;
-use super::encoding::{accepts_gzip, gzip};
+use super::body::Parts;
+use super::crowd::Crowd;
+use super::edition::Title;
+use super::encoding::accepts_gzip;
 use super::guard::Admission;
 use super::told::Query;
 use super::{Paths, State, page};
 use crate::account::AccountId;
-use crate::exposition::{negotiate, render};
+use crate::board::View;
+use crate::clock::Now;
+use crate::exposition::{Coding, Moment, gzip, negotiate};
 use crate::schedule::NotNow;
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<Parts>;
 
 /// What a request may take of this machine.
 #[derive(Clone, Debug)]
 pub(super) struct Visit {
     /// How long a reload is waited for.
     pub(super) patience: Duration,
-    /// Shared by all connections: the scrapes that may be answered at once.
-    pub(super) scrapes: Arc<Semaphore>,
     /// The connection that it came by.
     pub(super) activity: Arc<Activity>,
-}
-
-impl Visit {
-    /// False if too many scrapes are being answered. A scrape lasts until its last byte has left.
-    fn begin_scrape(&self) -> bool {
-        let place = self.scrapes.clone().try_acquire_owned();
-        place.map(|place| self.activity.take_place(place)).is_ok()
-    }
+    /// All connections.
+    pub(super) crowd: Arc<Crowd>,
 }
 
 /// What can be asked for.
@@ -129,32 +125,33 @@ async fn answer_of_route<B>(state: &State, visit: &Visit, request: &Request<B>) 
         return with(refusal, ALLOW, HeaderValue::from_static(allowed));
     }
     match route {
-        Route::Metrics if visit.begin_scrape() => metrics(state, request.headers()),
-        Route::Metrics => say(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes are being answered, try again later"),
+        Route::Metrics => metrics(state, visit, request.headers()),
         Route::Healthy => say(StatusCode::OK, "balance-exporter is healthy"),
         Route::Ready => ready(state),
         Route::Reload if is_from_elsewhere(request.headers()) => say(StatusCode::FORBIDDEN, ELSEWHERE),
         Route::Reload => reload(state, visit.patience).await,
-        Route::Accounts => {
-            let query = Query::parse(request.uri().query());
-            json_of(StatusCode::OK, api::accounts(&state.view(), &query, &state.clock.now()), request.headers())
-        }
-        Route::Account(name) => account(state, name, request.headers()),
+        Route::Accounts => accounts(state, visit, request),
+        Route::Account(name) => account(state, name),
         Route::AccountHealth(name) => {
             let (status, sentence) = api::health(&state.view(), name, &state.clock.now());
             say(status, &sentence)
         }
         Route::PollNow(name) => poll_now(state, visit.patience, name, request.headers()).await,
-        Route::Description => json_of(StatusCode::OK, api::json(&api::describe(&state.paths)), request.headers()),
-        Route::Page => people(state, request),
+        Route::Description => json_of(StatusCode::OK, api::json(&api::describe(&state.paths))),
+        Route::Page => people(state, visit, request),
         Route::Above => elsewhere(&state.paths.link("/")),
     }
 }
 
-fn metrics(state: &State, headers: &HeaderMap) -> Answer {
+fn metrics(state: &State, visit: &Visit, headers: &HeaderMap) -> Answer {
+    visit.crowd.begin_scrape(&visit.activity);
     let format = negotiate(listed(headers, &ACCEPT).as_deref());
-    let text = render(&state.view(), &state.telemetry.gather(), state.clock.now(), format);
-    let answer = text_of(StatusCode::OK, format.content_type(), text, headers);
+    let set = |now: &Now, coding| {
+        let galley = state.galley(format, coding, *now)?;
+        let moment = galley.moment.clone();
+        Some((galley.into(), moment))
+    };
+    let answer = shared(state, visit, headers, format.content_type().into(), format.content_type(), set);
     with(answer, VARY, HeaderValue::from_static("Accept, Accept-Encoding"))
 }
 
@@ -185,10 +182,17 @@ async fn reload(state: &State, patience: Duration) -> Answer {
     }
 }
 
-fn account(state: &State, name: Name<'_>, headers: &HeaderMap) -> Answer {
+fn accounts<B>(state: &State, visit: &Visit, request: &Request<B>) -> Answer {
+    let query = Query::parse(request.uri().query());
+    let answer =
+        described(state, visit, request, "accounts", "application/json", |view, now| api::accounts(view, &query, now));
+    with(answer, VARY, HeaderValue::from_static("Accept-Encoding"))
+}
+
+fn account(state: &State, name: Name<'_>) -> Answer {
     match api::account(&state.view(), name, &state.clock.now()) {
-        Some(account) => json_of(StatusCode::OK, api::json(&account), headers),
-        None => json_of(StatusCode::NOT_FOUND, api::json(&Message::new(api::unknown(name))), headers),
+        Some(account) => json_of(StatusCode::OK, api::json(&account)),
+        None => json_of(StatusCode::NOT_FOUND, api::json(&Message::new(api::unknown(name)))),
     }
 }
 
@@ -199,19 +203,17 @@ async fn poll_now(state: &State, patience: Duration, name: Name<'_>, headers: &H
         Some(_) if is_from_elsewhere(headers) => refused(ELSEWHERE),
         Some(prompter) => {
             let id = AccountId { provider: name.provider.into(), account: name.account.into() };
-            api::polled(
-                timeout(patience, prompter.prompt(id)).await.unwrap_or(Err(NotNow::Stopping)),
-                name,
-                &state.clock.now(),
-            )
+            let outcome = timeout(patience, prompter.prompt(id)).await.unwrap_or(Err(NotNow::Stopping));
+            api::polled(outcome, name, &state.clock.now())
         }
     };
     // a form without a script is read by whoever sent it
     let by_people = listed(headers, &ACCEPT).is_some_and(|accept| accept.contains("text/html"));
     let answer = if by_people {
-        html_of(status, page::sentence(&message.message, &state.paths), headers)
+        let html = page::sentence(&message.message, &state.paths);
+        of_people(of_parts(status, "text/html; charset=utf-8", Bytes::from(html).into()))
     } else {
-        json_of(status, api::json(&message), headers)
+        json_of(status, api::json(&message))
     };
     match retry_after {
         Some(seconds) => with(answer, RETRY_AFTER, HeaderValue::from(seconds)),
@@ -223,20 +225,43 @@ async fn poll_now(state: &State, patience: Duration, name: Name<'_>, headers: &H
 const ELSEWHERE: &str = "this request comes from a page of another site; if it does not, let the proxy in between pass \
     the headers Host and Sec-Fetch-Site on";
 
-fn json_of(status: StatusCode, json: String, headers: &HeaderMap) -> Answer {
-    let answer = text_of(status, "application/json", json, headers);
-    with(answer, VARY, HeaderValue::from_static("Accept-Encoding"))
+fn json_of(status: StatusCode, json: String) -> Answer {
+    of_parts(status, "application/json", Bytes::from(json).into())
 }
 
-fn people<B>(state: &State, request: &Request<B>) -> Answer {
+fn people<B>(state: &State, visit: &Visit, request: &Request<B>) -> Answer {
     let query = Query::parse(request.uri().query());
-    let html = page::render(&state.view(), &query, &state.clock.now(), &state.paths, state.prompter.is_some());
-    html_of(StatusCode::OK, html, request.headers())
+    let may_poll = state.prompter.is_some();
+    let answer = described(state, visit, request, "page", "text/html; charset=utf-8", |view, now| {
+        page::render(view, &query, now, &state.paths, may_poll)
+    });
+    of_people(answer)
+}
+
+/// What a query asks for, as a text that is named `name` and made by `write`.
+fn described<B>(
+    state: &State,
+    visit: &Visit,
+    request: &Request<B>,
+    name: &str,
+    content_type: &'static str,
+    write: impl FnOnce(&View, &Now) -> String,
+) -> Answer {
+    let make = |now: &Now, coding| {
+        let view = state.view();
+        let text = write(&view, now);
+        let bytes = match coding {
+            Coding::Gzip => gzip(&text)?,
+            Coding::Identity => text.into_bytes(),
+        };
+        Some((Bytes::from(bytes).into(), Moment::of(&view, *now)))
+    };
+    let name = format!("{name}?{}", request.uri().query().unwrap_or_default());
+    shared(state, visit, request.headers(), name.into(), content_type, make)
 }
 
 /// A page with all that keeps it to itself.
-fn html_of(status: StatusCode, html: String, headers: &HeaderMap) -> Answer {
-    let answer = text_of(status, "text/html; charset=utf-8", html, headers);
+fn of_people(answer: Answer) -> Answer {
     let answer = with(answer, VARY, HeaderValue::from_static("Accept-Encoding"));
     // without a referrer a form would not tell where it comes from either
     let answer = with(answer, REFERRER_POLICY, HeaderValue::from_static("same-origin"));
@@ -255,27 +280,42 @@ fn elsewhere(link: &str) -> Answer {
 
 /// A sentence as plain text.
 fn say(status: StatusCode, sentence: &str) -> Answer {
-    text_of(status, "text/plain; charset=utf-8", format!("{sentence}\n"), &HeaderMap::new())
+    of_parts(status, "text/plain; charset=utf-8", Bytes::from(format!("{sentence}\n")).into())
 }
 
-/// A text, compressed if `request` allows that.
-fn text_of(status: StatusCode, content_type: &'static str, text: String, request: &HeaderMap) -> Answer {
-    let wanted = accepts_gzip(listed(request, &ACCEPT_ENCODING).as_deref());
-    let compressed = wanted.then(|| gzip(&text)).flatten();
-    let is_compressed = compressed.is_some();
-    let body = compressed.unwrap_or_else(|| Bytes::from(text));
+/// A text that is large, compressed if the request allows that. Whoever asks for the same one at about the same time
+/// gets the same copy; `text` tells it from others.
+fn shared(
+    state: &State,
+    visit: &Visit,
+    request: &HeaderMap,
+    text: Cow<'static, str>,
+    content_type: &'static str,
+    make: impl FnOnce(&Now, Coding) -> Option<(Parts, Moment)>,
+) -> Answer {
+    let coding =
+        if accepts_gzip(listed(request, &ACCEPT_ENCODING).as_deref()) { Coding::Gzip } else { Coding::Identity };
+    let title = Title { text, coding };
+    let clock = || state.clock.now();
+    let body = state.press.body(title, &visit.activity, state.board.epoch(), clock, |now| make(now, coding));
+    match (body, coding) {
+        (Some(body), Coding::Gzip) => {
+            with(of_parts(StatusCode::OK, content_type, body), CONTENT_ENCODING, HeaderValue::from_static("gzip"))
+        }
+        (Some(body), Coding::Identity) => of_parts(StatusCode::OK, content_type, body),
+        (None, _) => say(StatusCode::INTERNAL_SERVER_ERROR, "cannot compress the answer: ask for it without"),
+    }
+}
+
+fn of_parts(status: StatusCode, content_type: &'static str, body: Parts) -> Answer {
     let length = HeaderValue::from(body.len());
-    let mut answer = Response::new(Full::new(body));
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     answer = with(answer, CONTENT_TYPE, HeaderValue::from_static(content_type));
     // also for HEAD, which gets the headers alone
     answer = with(answer, CONTENT_LENGTH, length);
     answer = with(answer, X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer = with(answer, CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if is_compressed {
-        answer = with(answer, CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    answer
+    with(answer, CACHE_CONTROL, HeaderValue::from_static("no-store"))
 }
 
 fn with(mut answer: Answer, name: HeaderName, value: HeaderValue) -> Answer {

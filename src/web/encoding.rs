@@ -1,15 +1,6 @@
 //! Compression, for who can take it.
 
-use std::io::Write;
-
-use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-
 use crate::exposition::quality;
-
-/// Little effort: more would cost many times the rendering and save little, so regular is the text.
-const LEVEL: u32 = 3;
 
 /// True if the header `Accept-Encoding` allows gzip.
 pub(super) fn accepts_gzip(header: Option<&str>) -> bool {
@@ -25,13 +16,6 @@ pub(super) fn accepts_gzip(header: Option<&str>) -> bool {
         }
     }
     by_star
-}
-
-/// The text, compressed; `None` if that fails, which it has no reason to.
-pub(super) fn gzip(text: &str) -> Option<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 8), Compression::new(LEVEL));
-    encoder.write_all(text.as_bytes()).ok()?;
-    encoder.finish().ok().map(Bytes::from)
 }
 
 #[cfg(test)]

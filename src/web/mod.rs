@@ -17,14 +17,18 @@ use tokio::sync::watch;
 
 use crate::account::AccountId;
 use crate::board::{Board, View};
-use crate::clock::Clock;
-use crate::exposition::Telemetry;
+use crate::clock::{Clock, Now};
+use crate::exposition::{Coding, Format, Galley, Telemetry, Typesetter};
 use crate::schedule::NotNow;
 use crate::service::Pulse;
 
+mod activity;
 mod answer;
 mod api;
+mod body;
+mod crowd;
 mod deadline;
+mod edition;
 mod encoding;
 mod guard;
 mod page;
@@ -43,8 +47,10 @@ pub struct State {
     clock: Arc<dyn Clock>,
     paths: Paths,
     guard: Arc<Guard>,
+    press: edition::Press,
     reloader: Option<Arc<dyn Reloader>>,
     prompter: Option<Arc<dyn Prompter>>,
+    typesetter: Typesetter,
     /// Once ready, always ready.
     ready: AtomicBool,
 }
@@ -71,9 +77,10 @@ pub type Prompting<'a> = Pin<Box<dyn Future<Output = Result<(), NotNow>> + Send 
 /// How much of this machine strangers may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Scrapes that are being answered. One more is told to come again; 0 is as many as there are.
+    /// Scrapes that are being answered. One more closes the one whose reader has taken nothing for longest; 0 is as
+    /// many as there are connections.
     pub scrapes: usize,
-    /// Open connections. One more closes the oldest that is not being answered.
+    /// Open connections. One more closes the one that has not got on for longest.
     pub connections: usize,
     /// From an open connection, or the end of an answer, to the end of the next request's headers.
     pub header_read: Duration,
@@ -90,7 +97,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            scrapes: 40,
+            scrapes: 0,
             connections: 256,
             header_read: Duration::from_secs(5),
             answer: Duration::from_secs(30),
@@ -163,13 +170,24 @@ impl State {
         guard: Arc<Guard>,
         reloader: Option<Arc<dyn Reloader>>,
     ) -> Self {
-        Self { board, telemetry, clock, paths, guard, reloader, prompter: None, ready: AtomicBool::new(false) }
+        Self {
+            board,
+            telemetry,
+            clock,
+            paths,
+            guard,
+            press: edition::Press::default(),
+            reloader,
+            prompter: None,
+            typesetter: Typesetter::default(),
+            ready: AtomicBool::new(false),
+        }
     }
 
-    /// Lets polls be asked for over HTTP.
+    /// Lets polls be asked for over HTTP; without a `prompter` they are refused.
     #[must_use]
-    pub fn with_prompter(self, prompter: Arc<dyn Prompter>) -> Self {
-        Self { prompter: Some(prompter), ..self }
+    pub fn with_prompter(self, prompter: Option<Arc<dyn Prompter>>) -> Self {
+        Self { prompter, ..self }
     }
 
     /// The board as it is now. That every account has been tried is noted whenever someone looks, so that
@@ -180,6 +198,14 @@ impl State {
             self.ready.store(true, Ordering::Relaxed);
         }
         view
+    }
+
+    /// The body of a scrape as the board is now; `None` if compression fails, which it has no reason to.
+    fn galley(&self, format: Format, coding: Coding, now: Now) -> Option<Galley> {
+        if !self.is_ready() {
+            self.view();
+        }
+        self.typesetter.set(&self.board, &self.telemetry.gather(), now, format, coding)
     }
 
     fn is_ready(&self) -> bool {

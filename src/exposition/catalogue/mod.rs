@@ -1,8 +1,9 @@
 //! Every metric there is, each declared once: what this table says is what is rendered, what HELP tells,
 //! what the reference prints and what the checker accepts.
 
+use super::moment::Moment;
 use super::series::Series;
-use crate::board::{AccountStatus, ProviderStatus, Waiting};
+use crate::board::{AccountStatus, ProviderStatus};
 use crate::clock::Now;
 
 mod table;
@@ -62,12 +63,13 @@ pub enum Presence {
     When(&'static str),
 }
 
+/// Writes the samples of one account. What it writes may depend on the clock by way of the [`Moment`] alone.
+pub(super) type AccountSamples = fn(&AccountStatus, &Moment, &mut Series<'_>);
+
 /// Where the samples of a metric come from.
 #[derive(Debug)]
 pub(super) enum Samples {
-    Account(fn(&AccountStatus, &Now, &mut Series<'_>)),
-    /// With what the account's provider waits for.
-    AccountAtProvider(fn(&AccountStatus, Option<Waiting>, &mut Series<'_>)),
+    Account(AccountSamples),
     Provider(fn(&ProviderStatus, &Now, &mut Series<'_>)),
     Exporter(fn(&mut Series<'_>)),
     /// Kept by [`Telemetry`](super::Telemetry) under the same name. With the subject.
@@ -78,7 +80,7 @@ impl Metric {
     /// What it is about.
     pub const fn subject(&self) -> Subject {
         match self.samples {
-            Samples::Account(_) | Samples::AccountAtProvider(_) => Subject::Account,
+            Samples::Account(_) => Subject::Account,
             Samples::Provider(_) => Subject::Provider,
             Samples::Exporter(_) => Subject::Exporter,
             Samples::Telemetry(subject) => subject,

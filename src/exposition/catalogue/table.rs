@@ -121,7 +121,7 @@ pub static METRICS: &[Metric] = &[
         help: "Until when nothing is asked of the account, and why: of all causes the one that lasts the longest. The \
                cause is interval, retry, backoff, refused, throttled or limit; others may be first when a limit has \
                room again.",
-        samples: Samples::AccountAtProvider(samples::waiting),
+        samples: Samples::Account(samples::waiting),
     },
     Metric {
         name: "balance_poll_failures_in_a_row",

@@ -128,7 +128,7 @@ fn write_page(html: &mut String, page: &Page) -> fmt::Result {
         table::write(html, page)?;
     } else if listing.total > 0 {
         html.push_str("<p class=\"empty\">No account is like that. ");
-        write!(html, "<a href=\"{}\">Show all</a></p>\n", page.link(&Query::default()))?;
+        writeln!(html, "<a href=\"{}\">Show all</a></p>", page.link(&Query::default()))?;
     } else {
         html.push_str(
             "<p class=\"empty\">The configuration has no accounts. Add some under <code>providers</code>, check it with \
@@ -136,10 +136,10 @@ fn write_page(html: &mut String, page: &Page) -> fmt::Result {
         );
     }
     toolbar::write_pages(html, page)?;
-    write!(
+    writeln!(
         html,
         "</section>\n</main>\n<p id=\"said\" class=\"unseen\" role=\"status\"></p>\n<script>{SCRIPT}</script>\n</body>\n\
-         </html>\n"
+         </html>"
     )
 }
 

@@ -1,0 +1,180 @@
+//! A provider that answers as it is told: after a delay, with another balance each time, and to some accounts with
+//! nothing, with `429` or with garbage. It speaks as Dialog does to a GET and as Smilepayz does to a POST.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+use crate::{Fallible, Options};
+
+struct Provider {
+    delay: Duration,
+    /// Percent of accounts that get nothing, 429, garbage.
+    hang: u64,
+    throttle: u64,
+    garbage: u64,
+    retry_after: u64,
+    requests: AtomicU64,
+    connections: AtomicU64,
+    /// Requests that came before the time that Retry-After told.
+    too_early: AtomicU64,
+    /// When each throttled provider path may be asked again.
+    again: Mutex<HashMap<String, Instant>>,
+    /// When each healthy account was asked, if arrivals are recorded.
+    arrivals: Option<Mutex<HashMap<String, Vec<Instant>>>>,
+    interval: Duration,
+}
+
+/// Serves until it is killed. The first line on stdout is its address.
+pub async fn run(options: &Options) -> Fallible<()> {
+    let interval: u64 = options.number("interval-ms", 0)?;
+    let provider = Arc::new(Provider {
+        delay: Duration::from_millis(options.number("delay-ms", 0)?),
+        hang: options.number("hang", 0)?,
+        throttle: options.number("throttle", 0)?,
+        garbage: options.number("garbage", 0)?,
+        retry_after: options.number("retry-after", 60)?,
+        requests: AtomicU64::new(0),
+        connections: AtomicU64::new(0),
+        too_early: AtomicU64::new(0),
+        again: Mutex::default(),
+        arrivals: (interval > 0).then(Mutex::default),
+        interval: Duration::from_millis(interval),
+    });
+    let address: SocketAddr = "127.0.0.1:0".parse()?;
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.bind(address)?;
+    let listener: TcpListener = socket.listen(16_384)?;
+    println!("http://{}", listener.local_addr()?);
+    std::io::stdout().flush()?;
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        stream.set_nodelay(true)?;
+        provider.connections.fetch_add(1, Relaxed);
+        let provider = provider.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let provider = provider.clone();
+                async move { Ok::<_, Infallible>(provider.answer(request).await) }
+            });
+            // whoever breaks off, breaks off
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+impl Provider {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path().to_owned();
+        if path == "/stats" {
+            return json(self.stats());
+        }
+        let number = self.requests.fetch_add(1, Relaxed);
+        let is_signed = request.method() == Method::POST;
+        let account = if is_signed {
+            let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+            body["accountNo"].as_str().unwrap_or_default().to_owned()
+        } else {
+            path.split('/').rev().nth(3).unwrap_or_default().to_owned()
+        };
+        let place = account.parse::<u64>().unwrap_or_default() / 20 % 100;
+        if place < self.hang {
+            std::future::pending::<()>().await;
+        }
+        // a whole provider is throttled, since the exporter pauses a whole provider
+        let entry = path.split('/').nth(1).unwrap_or_default();
+        let throttled = entry.strip_prefix('p').and_then(|n| n.parse::<u64>().ok()).is_some_and(|n| n * 5 < self.throttle);
+        if throttled {
+            let now = Instant::now();
+            let mut again = self.again.lock().unwrap();
+            match again.get(entry) {
+                Some(until) if now < *until => drop(self.too_early.fetch_add(1, Relaxed)),
+                _ => drop(again.insert(entry.to_owned(), now + Duration::from_secs(self.retry_after))),
+            }
+            let mut refusal = Response::new(Full::default());
+            *refusal.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            refusal.headers_mut().insert(RETRY_AFTER, self.retry_after.into());
+            return refusal;
+        }
+        if place < self.hang + self.garbage {
+            return json("{\"endUserId\":\"garbage".to_owned());
+        }
+        if let Some(arrivals) = &self.arrivals {
+            arrivals.lock().unwrap().entry(account.clone()).or_default().push(Instant::now());
+        }
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        let cents = 100_000 + number * 7_919 % 900_000;
+        let amount = format!("{}.{:02}", cents / 100, cents % 100);
+        json(if is_signed {
+            format!(
+                "{{\"code\":\"00\",\"message\":\"success\",\"accountNo\":\"{account}\",\"accountInfos\":{{\"balanceType\":\"BALANCE\",\
+                 \"amount\":{{\"currency\":\"PEN\",\"value\":\"{amount}\"}},\"availableBalance\":{{\"currency\":\"PEN\",\"value\":\"{amount}\"}}}}}}"
+            )
+        } else {
+            format!(
+                "{{\"endUserId\":\"{account}\",\"referenceCode\":\"REF-{number:06}\",\"accountInfo\":{{\"accountType\":\"PREPAID\",\
+                 \"accountStatus\":\"Active\",\"creditLimit\":{amount},\"balance\":{amount}}}}}"
+            )
+        })
+    }
+
+    /// What was seen, with the lateness of each request against its account's earliest place in the rhythm.
+    fn stats(&self) -> String {
+        let mut late = Vec::new();
+        if let Some(arrivals) = &self.arrivals {
+            for times in arrivals.lock().unwrap().values() {
+                // the first poll comes at once and not in the rhythm
+                let Some(second) = times.get(1) else { continue };
+                let period = self.interval.as_nanos();
+                let offsets: Vec<i128> = times[1..]
+                    .iter()
+                    .map(|time| {
+                        let offset = time.duration_since(*second).as_nanos() % period;
+                        let offset = i128::try_from(offset).unwrap_or_default();
+                        if offset > (period / 2) as i128 { offset - period as i128 } else { offset }
+                    })
+                    .collect();
+                let earliest = offsets.iter().min().copied().unwrap_or_default();
+                if offsets.len() > 1 {
+                    late.extend(offsets.iter().map(|offset| (offset - earliest) as f64 / 1e6));
+                }
+            }
+        }
+        late.sort_by(f64::total_cmp);
+        let at = |share: f64| {
+            let place = ((late.len().max(1) - 1) as f64 * share).round() as usize;
+            late.get(place).copied().unwrap_or_default()
+        };
+        serde_json::json!({
+            "requests": self.requests.load(Relaxed),
+            "connections": self.connections.load(Relaxed),
+            "too_early": self.too_early.load(Relaxed),
+            "arrivals": late.len(),
+            "late_ms": { "p50": at(0.5), "p99": at(0.99), "p999": at(0.999), "max": at(1.0) },
+        })
+        .to_string()
+    }
+}
+
+fn json(text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,119 @@
+//! Scrapes, interleaved: each round asks every target once, so that what else the machine does hits all alike.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::process::{cpu_nanos, resident_kb};
+use crate::{Fallible, Options};
+
+struct Target {
+    name: String,
+    host: String,
+    path: String,
+    gzip: bool,
+    pids: Vec<u32>,
+    times_ms: Vec<f64>,
+    cpu_ms: Vec<f64>,
+    bytes: usize,
+}
+
+/// `text` has a line for each target: its name, its URL, `gzip` or `plain`, and the processes that serve it. What was
+/// measured goes to stdout as JSON. `--at-once` many connections ask together.
+pub async fn run(options: &Options, text: &str) -> Fallible<()> {
+    let rounds: usize = options.number("rounds", 20)?;
+    let pause = Duration::from_millis(options.number("pause-ms", 0)?);
+    let at_once: usize = options.number("at-once", 1)?;
+    let mut targets: Vec<Target> = text.lines().filter(|line| !line.is_empty()).map(target).collect::<Fallible<_>>()?;
+    for round in 0..rounds {
+        for target in &mut targets {
+            let before: u64 = target.pids.iter().map(|pid| cpu_nanos(*pid)).sum();
+            let mut asked = tokio::task::JoinSet::new();
+            for _ in 0..at_once {
+                let (host, path, gzip) = (target.host.clone(), target.path.clone(), target.gzip);
+                asked.spawn(async move { scrape(&host, &path, gzip).await });
+            }
+            let mut times = Vec::new();
+            while let Some(outcome) = asked.join_next().await {
+                let (took, bytes) = outcome??;
+                times.push(took.as_secs_f64() * 1e3);
+                target.bytes = bytes;
+            }
+            let after: u64 = target.pids.iter().map(|pid| cpu_nanos(*pid)).sum();
+            // the first round warms up
+            if round > 0 || rounds == 1 {
+                target.times_ms.extend(times);
+                target.cpu_ms.push(after.saturating_sub(before) as f64 / 1e6);
+            }
+        }
+        tokio::time::sleep(pause).await;
+    }
+    let report: Vec<_> = targets
+        .iter_mut()
+        .map(|target| {
+            let (now, most) = target.pids.iter().map(|pid| resident_kb(*pid)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+            json!({
+                "name": target.name, "gzip": target.gzip, "bytes": target.bytes,
+                "ms": spread(&mut target.times_ms), "cpu_ms": spread(&mut target.cpu_ms),
+                "cpu_ms_each": target.cpu_ms, "resident_kb": now, "most_resident_kb": most,
+            })
+        })
+        .collect();
+    println!("{}", serde_json::to_string(&report)?);
+    Ok(())
+}
+
+fn target(line: &str) -> Fallible<Target> {
+    let mut words = line.split_whitespace();
+    let mut next = |what: &str| words.next().map(str::to_owned).ok_or_else(|| format!("{line}: {what} is missing"));
+    let (name, url, coding, pids) = (next("name")?, next("URL")?, next("coding")?, next("pids")?);
+    let rest = url.strip_prefix("http://").ok_or("expected an http URL")?;
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let pids = pids.split(',').map(str::parse).collect::<Result<_, _>>()?;
+    Ok(Target {
+        name,
+        host: host.to_owned(),
+        path: format!("/{path}"),
+        gzip: coding == "gzip",
+        pids,
+        times_ms: Vec::new(),
+        cpu_ms: Vec::new(),
+        bytes: 0,
+    })
+}
+
+fn spread(values: &mut Vec<f64>) -> serde_json::Value {
+    let mut sorted = values.clone();
+    sorted.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        let place = ((sorted.len().max(1) - 1) as f64 * share).round() as usize;
+        sorted.get(place).copied().unwrap_or_default()
+    };
+    json!({ "min": at(0.0), "p50": at(0.5), "p99": at(0.99), "max": at(1.0) })
+}
+
+/// One request on a connection of its own, as simply as can be: the client must not cost more than the server.
+async fn scrape(host: &str, path: &str, gzip: bool) -> Fallible<(Duration, usize)> {
+    let mut stream = TcpStream::connect(host).await?;
+    stream.set_nodelay(true)?;
+    let coding = if gzip { "Accept-Encoding: gzip\r\n" } else { "" };
+    let began = Instant::now();
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/plain;version=0.0.4\r\n{coding}Connection: close\r\n\r\n").as_bytes())
+        .await?;
+    let mut buffer = vec![0; 256 * 1024];
+    let mut total = stream.read(&mut buffer).await?;
+    if !buffer.starts_with(b"HTTP/1.1 200") && !buffer.starts_with(b"HTTP/1.0 200") {
+        let head = String::from_utf8_lossy(&buffer[..total.min(200)]).into_owned();
+        return Err(format!("{host}{path}: {head}").into());
+    }
+    loop {
+        let read = stream.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok((began.elapsed(), total));
+        }
+        total += read;
+    }
+}

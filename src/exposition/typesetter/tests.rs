@@ -1,0 +1,115 @@
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+use proptest::prelude::*;
+
+use super::*;
+use crate::exposition::sample::{at, board, config, provider, snapshot, telemetry};
+use crate::exposition::{Escaping, render};
+use crate::failure::{ErrorReason, Failure};
+
+const FORMATS: [Format; 2] = [Format::Text, Format::OpenMetrics(Escaping::Underscores)];
+
+/// The text of an galley, whatever its coding.
+fn read(typesetter: &Typesetter, board: &Board, now: Now, format: Format, coding: Coding) -> String {
+    let telemetry = telemetry().gather();
+    let Galley { accounts, rest, .. } = typesetter.set(board, &telemetry, now, format, coding).unwrap();
+    let body = [accounts, rest].concat();
+    match coding {
+        Coding::Identity => String::from_utf8(body).unwrap(),
+        Coding::Gzip => {
+            let mut text = String::new();
+            let mut decoder = GzDecoder::new(&*body);
+            decoder.read_to_string(&mut text).unwrap();
+            assert!(decoder.into_inner().is_empty(), "one stream, and nothing after it");
+            text
+        }
+    }
+}
+
+/// Without what the exporter says of its own process, which differs from scrape to scrape.
+fn lasting(text: &str) -> String {
+    text.split_inclusive('\n').filter(|line| !line.starts_with("process_")).collect()
+}
+
+proptest! {
+    /// However the board changes and time passes, and whatever was asked for before: what the typesetter gives is what
+    /// would be rendered anew.
+    #[test]
+    fn a_galley_is_what_would_be_rendered(
+        steps in proptest::collection::vec((0_u8..6, 0_usize..600, 0_u64..200), 1..25),
+    ) {
+        let typesetter = Typesetter::default();
+        let board = Board::default();
+        let configs: Vec<_> = (0..600).map(|n| config("p", &format!("a{n}"))).collect();
+        let mut clock = 0;
+        for (step, place, wait) in steps {
+            let format = FORMATS[place % 2];
+            match step {
+                0 => board.configure(vec![provider("p")], &configs[..place]),
+                1 => drop(board.file(&configs[place], Ok(snapshot(&place.to_string(), at(clock))), at(clock))),
+                2 => drop(board.file(&configs[place], Err(Failure::new(ErrorReason::Connect, "refused")), at(clock))),
+                3 => clock += wait,
+                _ => {
+                    let coding = if step == 4 { Coding::Identity } else { Coding::Gzip };
+                    let shown = read(&typesetter, &board, at(clock), format, coding);
+                    let anew = render(&board.view(), &telemetry().gather(), at(clock), format);
+                    prop_assert!(lasting(&shown) == lasting(&anew), "{shown}\n---\n{anew}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_has_not_changed_is_shown_again() {
+    let (typesetter, board) = (Typesetter::default(), board());
+    for coding in [Coding::Identity, Coding::Gzip] {
+        let galley = |seconds| typesetter.set(&board, &[], at(seconds), Format::Text, coding).unwrap().accounts;
+        let paused = galley(100);
+        let first = galley(160);
+        assert_ne!(first, paused, "a provider waits no more");
+        assert_eq!(galley(299).as_ptr(), first.as_ptr(), "the same bytes in the same place");
+        let stale = galley(301);
+        assert_ne!(stale, first, "a reading has become too old");
+        assert_eq!(galley(302).as_ptr(), stale.as_ptr());
+        board.file(&config("payby-uae", "young"), Ok(snapshot("5", at(302))), at(302));
+        assert_ne!(galley(302), stale, "a poll has ended");
+    }
+}
+
+#[test]
+fn only_what_has_changed_is_comtypesettered_again() {
+    let (typesetter, board) = (Typesetter::default(), Board::default());
+    let configs: Vec<_> = (0..3 * BLOCK_ACCOUNTS).map(|n| config("p", &format!("a{n:04}"))).collect();
+    board.configure(vec![provider("p")], &configs);
+    let places = |typesetter: &Typesetter| -> Vec<_> {
+        typesetter.set(&board, &[], at(1), Format::Text, Coding::Gzip).unwrap();
+        let inner = typesetter.lock();
+        inner.plates.metrics.iter().flatten().map(|plate| plate.fingerprint).collect()
+    };
+    let before = places(&typesetter);
+    assert!(before.iter().all(Option::is_some));
+    board.file(&configs[BLOCK_ACCOUNTS], Err(Failure::new(ErrorReason::Connect, "refused")), at(1));
+    let after = places(&typesetter);
+    let changed: Vec<_> = (0..before.len()).filter(|place| before[*place] != after[*place]).collect();
+    assert!(changed.iter().all(|place| place % 3 == 1), "the second of three blocks: {changed:?}");
+    assert_eq!(changed.len(), 3, "polls, last poll, failures");
+}
+
+#[test]
+fn a_buffer_comes_home_and_goes_when_nobody_needs_it() {
+    let buffer = Buffer::default();
+    let now = |seconds| at(seconds).boot;
+    let text = buffer.text(now(0), 1_000);
+    let place = text.as_ptr();
+    let (lent, copy) = (buffer.lend(text.into_bytes()), buffer.lend(Vec::new()).clone());
+    drop((lent, copy));
+    let again = buffer.text(now(1), 500);
+    assert_eq!(again.as_ptr(), place);
+    drop(buffer.lend(again.into_bytes()));
+    buffer.give_back(now(301));
+    assert!(buffer.home().buffer.is_some(), "five minutes");
+    buffer.give_back(now(302));
+    assert!(buffer.home().buffer.is_none());
+}
