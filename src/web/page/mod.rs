@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::path::Paths;
-use super::told::{Listing, Query};
+use super::told::{Account, Listing, Provider, Query};
 use crate::board::View;
 use crate::clock::Now;
 
@@ -53,6 +53,11 @@ impl Page<'_> {
     /// When it was true.
     const fn at(&self) -> Timestamp {
         self.listing.at
+    }
+
+    /// Whose account it is.
+    fn provider(&self, account: &Account) -> Option<&Provider> {
+        self.listing.providers.iter().find(|provider| provider.provider == account.provider)
     }
 
     /// Where another query is answered, as it stands in an attribute.

@@ -187,6 +187,8 @@ impl States {
             match status.cause {
                 Cause::Refused => found.add(State::Refused),
                 Cause::Throttled => found.add(State::Throttled),
+                // that it failed is no news then
+                Cause::Interval | Cause::Retry | Cause::Backoff | Cause::Limit if throttled => {}
                 Cause::Interval | Cause::Retry | Cause::Backoff | Cause::Limit => found.add(State::BackingOff),
             }
         }
