@@ -151,7 +151,6 @@ impl App {
         let mut polling = tokio::spawn(polling);
         let place = loaded.config.state.clone();
         recall(&store, &loaded, &board);
-        board.hide_amounts(loaded.config.hide_amounts);
         let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
         poller.configure(fleet).await;
         telemetry.config_reloaded(true, self.clock.now().wall);
@@ -161,13 +160,12 @@ impl App {
         let guard = Arc::new(self.guard);
         let page = self.paths.page();
         let scheme = guard.scheme();
-        let mut state =
+        let prompter = self.lifecycle.then(|| Arc::new(PromptByHandle(poller.clone())) as Arc<dyn web::Prompter>);
+        let state =
             web::State::new(board.clone(), telemetry.clone(), self.clock.clone(), self.paths, guard.clone(), reloader);
-        if self.lifecycle {
-            state = state.with_prompter(Arc::new(PromptByHandle(poller.clone())));
-        }
-        let limits = limits(self.max_requests);
-        let server = web::spawn(listeners, Arc::new(state), limits).map_err(failed("start the web side"))?;
+        let state = state.with_prompter(prompter);
+        let server =
+            web::spawn(listeners, Arc::new(state), limits(self.max_requests)).map_err(failed("start the web side"))?;
         let pages: Vec<_> = server.addresses().iter().map(|address| format!("{scheme}://{address}{page}")).collect();
         announce(&pages);
         for page in &pages {
@@ -247,8 +245,9 @@ fn opened(
     Store::open(place, Box::new(move |written| telemetry.state_written(written))).map_err(AppError::Locked)
 }
 
-/// Lets the board know what an earlier run knew of the accounts that are configured.
+/// Lets the board know whether amounts are hidden, and what an earlier run knew of the accounts that are configured.
 fn recall(store: &Store, loaded: &Loaded, board: &Board) {
+    board.hide_amounts(loaded.config.hide_amounts);
     let Some(recalled) = store.recalled() else { return };
     let configured = loaded.config.providers.iter().flat_map(|provider| &provider.accounts);
     let known = configured.filter_map(|config| {

@@ -126,7 +126,8 @@ async fn a_disk_that_takes_nothing_does_not_hold_up_the_end() {
     let (release, stuck): (Sender<()>, _) = channel();
     *disk.stuck.lock().unwrap() = Some(stuck);
     let patience = Duration::from_millis(500);
-    let closing = store.close(&Board::default(), patience);
+    let board = Board::default();
+    let closing = store.close(&board, patience);
     assert!(tokio::time::timeout(patience * 2, closing).await.is_ok(), "it waits for the disk");
     drop(release);
 }
