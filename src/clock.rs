@@ -78,6 +78,12 @@ impl Now {
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Reads both clocks.
     fn now(&self) -> Now;
+
+    /// For how long a sleep may last before this clock is asked again: the runtime's timers stop while the machine is
+    /// suspended, and this clock does not.
+    fn longest_nap(&self) -> Duration {
+        Duration::from_secs(1)
+    }
 }
 
 /// The clocks of the operating system.

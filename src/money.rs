@@ -109,6 +109,18 @@ impl Amount {
         Some(Self { digits: self.digits.checked_mul(other.digits)?, decimals })
     }
 
+    /// In hundredths, cut off, as near as 64 bits allow: for drawing, never for telling.
+    pub fn hundredths(self) -> i64 {
+        let decimals = u32::from(self.decimals);
+        let hundredths = match decimals.checked_sub(2) {
+            // a sum can be too long to divide by what it is divided by
+            Some(more) => 10_i128.checked_pow(more).map_or(0, |unit| self.digits / unit),
+            None => self.digits.saturating_mul(10_i128.pow(2 - decimals)),
+        };
+        let nearest = if hundredths < 0 { i64::MIN + 1 } else { i64::MAX };
+        i64::try_from(hundredths).unwrap_or(nearest)
+    }
+
     /// True below zero.
     pub const fn is_negative(self) -> bool {
         self.digits < 0
@@ -351,6 +363,26 @@ mod tests {
         let frozen = amount("0.3").checked_sub(amount("0.1")).unwrap();
         assert_eq!(frozen.to_string(), "0.2");
         assert_eq!(amount("1").checked_sub(amount("1.00000001")).unwrap().to_string(), "-0.00000001");
+    }
+
+    #[test]
+    fn hundredths_are_near_enough_to_draw() {
+        for (text, hundredths) in [
+            ("0", 0),
+            ("12", 1_200),
+            ("12.3", 1_230),
+            ("12.34", 1_234),
+            ("12.349", 1_234),
+            ("-0.00000001", 0),
+            ("-12.349", -1_234),
+            ("999999999999999.99999999", 99_999_999_999_999_999),
+        ] {
+            assert_eq!(amount(text).hundredths(), hundredths, "{text}");
+        }
+        let sum = "9".repeat(38);
+        assert_eq!(Amount::recalled(&sum).unwrap().hundredths(), i64::MAX);
+        assert_eq!(Amount::recalled(&format!("-{sum}")).unwrap().hundredths(), i64::MIN + 1);
+        assert_eq!(Amount::recalled(&format!("0.{}", "9".repeat(37))).unwrap().hundredths(), 99);
     }
 
     #[test]

@@ -38,6 +38,15 @@ pub struct Held {
     number: u64,
 }
 
+/// Which secrets a login is made with, and what they are good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Counts how often they were replaced: a refusal of others says nothing about these.
+    pub secrets: u32,
+    /// They serve once, so that a session can only be renewed with what the last one left.
+    pub once: bool,
+}
+
 /// The login state.
 #[derive(Clone, Debug, Default)]
 pub struct SessionKeeper {
@@ -45,25 +54,28 @@ pub struct SessionKeeper {
     over: Option<Renewal>,
     hold: Option<(BootTime, Failure)>,
     refusals: u32,
+    /// Which secrets were refused.
+    refused: u32,
     obtained: u64,
 }
 
 impl SessionKeeper {
     /// What a request at `now` is to do.
-    pub fn want(&self, now: BootTime) -> Want {
+    pub fn want(&self, now: BootTime, terms: Terms) -> Want {
         match &self.held {
             Some(held) if self.over.is_none() && now < held.expires => return Want::Use(held.clone()),
             Some(_) | None => {}
         }
         if let Some((until, failure)) = &self.hold
             && now < *until
+            && self.refused == terms.secrets
         {
             return Want::Refused(failure.clone());
         }
         Want::Obtain(match self.over {
-            Some(Renewal::LogIn) => None,
+            Some(Renewal::LogIn) if !terms.once => None,
             // expired by our own clock, or by the provider's word
-            Some(Renewal::Refresh) | None => {
+            Some(Renewal::Refresh | Renewal::LogIn) | None => {
                 self.held.as_ref().map(|held| held.session.clone()).filter(|session| session.refresh.is_some())
             }
         })
@@ -77,8 +89,11 @@ impl SessionKeeper {
         held
     }
 
-    /// A login failed.
-    pub fn failed(&mut self, failure: &Failure, now: BootTime) {
+    /// A login with these secrets failed.
+    pub fn failed(&mut self, failure: &Failure, now: BootTime, terms: Terms) {
+        if self.refused != terms.secrets {
+            (self.refused, self.refusals) = (terms.secrets, 0);
+        }
         let hold = if failure.reason == ErrorReason::Auth {
             self.refusals = self.refusals.saturating_add(1);
             if self.refusals >= REFUSALS_BEFORE_GUARD { REFUSED_HOLD } else { LEAST_HOLD * (1 << self.refusals) }
@@ -102,6 +117,8 @@ mod tests {
     use super::*;
     use crate::secret::Secret;
 
+    const TERMS: Terms = Terms { secrets: 0, once: false };
+
     fn at(secs: u64) -> BootTime {
         BootTime::from_boot(Duration::from_secs(secs))
     }
@@ -117,10 +134,10 @@ mod tests {
     #[test]
     fn a_session_is_used_until_it_expires_and_is_then_refreshed() {
         let mut keeper = SessionKeeper::default();
-        assert_eq!(keeper.want(at(0)), Want::Obtain(None));
+        assert_eq!(keeper.want(at(0), TERMS), Want::Obtain(None));
         let held = keeper.obtained(session("a", Some("r")), at(10));
-        assert_eq!(keeper.want(at(3_609)), Want::Use(held.clone()));
-        assert_eq!(keeper.want(at(3_610)), Want::Obtain(Some(held.session)));
+        assert_eq!(keeper.want(at(3_609), TERMS), Want::Use(held.clone()));
+        assert_eq!(keeper.want(at(3_610), TERMS), Want::Obtain(Some(held.session)));
     }
 
     #[test]
@@ -128,12 +145,12 @@ mod tests {
         let mut keeper = SessionKeeper::default();
         let held = keeper.obtained(session("a", Some("r")), at(0));
         keeper.over(&held, Renewal::Refresh);
-        assert_eq!(keeper.want(at(1)), Want::Obtain(Some(held.session.clone())));
+        assert_eq!(keeper.want(at(1), TERMS), Want::Obtain(Some(held.session.clone())));
         keeper.over(&held, Renewal::LogIn);
-        assert_eq!(keeper.want(at(1)), Want::Obtain(None));
+        assert_eq!(keeper.want(at(1), TERMS), Want::Obtain(None));
         let without = keeper.obtained(session("b", None), at(0));
         keeper.over(&without, Renewal::Refresh);
-        assert_eq!(keeper.want(at(1)), Want::Obtain(None));
+        assert_eq!(keeper.want(at(1), TERMS), Want::Obtain(None));
     }
 
     #[test]
@@ -142,7 +159,7 @@ mod tests {
         let first = keeper.obtained(session("a", None), at(0));
         let second = keeper.obtained(session("b", None), at(1));
         keeper.over(&first, Renewal::LogIn);
-        assert_eq!(keeper.want(at(2)), Want::Use(second));
+        assert_eq!(keeper.want(at(2), TERMS), Want::Use(second));
     }
 
     #[test]
@@ -150,17 +167,41 @@ mod tests {
         let mut keeper = SessionKeeper::default();
         let mut now = at(0);
         for hold in [10, 20, 300, 300, 300] {
-            assert_eq!(keeper.want(now), Want::Obtain(None));
-            keeper.failed(&refused(), now);
-            assert_eq!(keeper.want(now + Duration::from_secs(hold - 1)), Want::Refused(refused()));
+            assert_eq!(keeper.want(now, TERMS), Want::Obtain(None));
+            keeper.failed(&refused(), now, TERMS);
+            assert_eq!(keeper.want(now + Duration::from_secs(hold - 1), TERMS), Want::Refused(refused()));
             now = now + Duration::from_secs(hold);
         }
         keeper.obtained(session("a", None), now);
-        keeper.failed(&refused(), now);
-        assert!(matches!(keeper.want(now), Want::Use(_)), "a good session survives a failed login");
+        keeper.failed(&refused(), now, TERMS);
+        assert!(matches!(keeper.want(now, TERMS), Want::Use(_)), "a good session survives a failed login");
         let mut keeper = SessionKeeper::default();
-        keeper.failed(&Failure::new(ErrorReason::Timeout, "late").retry_after(Some(Duration::from_secs(60))), at(0));
-        assert!(matches!(keeper.want(at(59)), Want::Refused(_)));
-        assert_eq!(keeper.want(at(60)), Want::Obtain(None));
+        keeper.failed(&Failure::new(ErrorReason::Timeout, "late").retry_after(Some(Duration::from_secs(60))), at(0), TERMS);
+        assert!(matches!(keeper.want(at(59), TERMS), Want::Refused(_)));
+        assert_eq!(keeper.want(at(60), TERMS), Want::Obtain(None));
+    }
+
+    #[test]
+    fn a_secret_that_serves_once_is_not_handed_in_again() {
+        let terms = Terms { once: true, ..TERMS };
+        let mut keeper = SessionKeeper::default();
+        assert_eq!(keeper.want(at(0), terms), Want::Obtain(None));
+        let held = keeper.obtained(session("a", Some("r")), at(0));
+        keeper.over(&held, Renewal::LogIn);
+        assert_eq!(keeper.want(at(1), terms), Want::Obtain(Some(held.session)), "what the session left is better");
+    }
+
+    #[test]
+    fn other_secrets_are_not_refused_yet() {
+        let mut keeper = SessionKeeper::default();
+        for _ in 0..3 {
+            keeper.failed(&refused(), at(0), TERMS);
+        }
+        assert!(matches!(keeper.want(at(299), TERMS), Want::Refused(_)));
+        let others = Terms { secrets: 1, ..TERMS };
+        assert_eq!(keeper.want(at(1), others), Want::Obtain(None));
+        keeper.failed(&refused(), at(1), others);
+        assert!(matches!(keeper.want(at(10), others), Want::Refused(_)));
+        assert_eq!(keeper.want(at(11), others), Want::Obtain(None), "they begin anew");
     }
 }

@@ -114,6 +114,22 @@ fn the_schema_in_the_repository_is_the_schema() {
 }
 
 #[test]
+fn amounts_are_hidden_only_when_that_is_said() {
+    for (section, hidden) in [
+        ("", Some(false)),
+        ("web: {}\n", Some(false)),
+        ("web: { hide_amounts: false }\n", Some(false)),
+        ("web: { hide_amounts: true }\n", Some(true)),
+        ("web: { hide_amounts: yes please }\n", None),
+        ("web: { hide_amount: true }\n", None),
+        ("web: true\n", None),
+    ] {
+        let text = format!("{section}{}", account("interval: 1m"));
+        assert_eq!(Config::parse(&text).ok().map(|config| config.hide_amounts), hidden, "{section}");
+    }
+}
+
+#[test]
 fn amounts_are_taken_to_the_digit_or_not_at_all() {
     let warning = |text: &str| {
         let config = Config::parse(&account(&format!("thresholds: {{ warning: {text} }}"))).ok()?;

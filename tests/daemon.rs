@@ -345,8 +345,11 @@ fn check_says_what_will_be_polled() {
     {
         assert!(report.contains(expected), "{expected} is missing from\n{report}");
     }
+    let explained = stage.run(&["check", "--explain"]);
+    let explanation = String::from_utf8(explained.stdout).unwrap();
+    assert!(explanation.contains("the settings in force") && explanation.contains(" line "), "{explanation}");
     for hidden in secrets(stage.directory.path()) {
-        assert!(!report.contains(&hidden), "a secret is shown");
+        assert!(!report.contains(&hidden) && !explanation.contains(&hidden), "a secret is shown");
     }
     fs::remove_file(stage.directory.path().join("bridge.password")).unwrap();
     let elsewhere = stage.run(&["check"]);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Origin;
 use super::watch::Watch;
+use crate::board::Board;
 use crate::clock::Clock;
 use crate::config::{Loaded, ProviderConfig, SecretReader, Stamp};
 use crate::exposition::Telemetry;
@@ -48,6 +49,7 @@ pub(super) struct Keeper {
     pub(super) place: Option<PathBuf>,
     pub(super) live: Vec<LiveProvider>,
     pub(super) poller: Handle,
+    pub(super) board: Arc<Board>,
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) guard: Arc<web::Guard>,
@@ -89,6 +91,7 @@ impl Keeper {
                 "state.file is not what it was at the start: restart to move the state".to_owned()
             }
             Ok(Ok(loaded)) => {
+                self.board.hide_amounts(loaded.config.hide_amounts);
                 let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
                 self.live = live;
                 self.poller.configure(fleet).await;

@@ -1,11 +1,13 @@
 //! The running daemon: reads the configuration, starts the poller and the web side, reloads, and stops.
 
 use std::fmt;
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
@@ -29,8 +31,19 @@ use watch::Watch;
 
 /// How long polls under way may take to end after a signal to stop.
 const DRAIN: Duration = Duration::from_secs(5);
+/// So long after it, it must have been written down how it ended …
+const WRITTEN: Duration = Duration::from_millis(5_500);
+/// … and so long after it the last answers are cut short: a service manager's patience has an end …
+const ANSWERED: Duration = Duration::from_millis(5_800);
+/// … though each of these has this long in any case.
+const LEAST: Duration = Duration::from_millis(300);
 /// How often the files of secrets are looked at.
 const SECRETS_LOOK: Duration = Duration::from_secs(2);
+
+/// Connections that may wait to be accepted; the kernel may allow fewer.
+const BACKLOG: u32 = 4_096;
+/// Bytes of each connection that the kernel may hold until they are read.
+const SEND_BUFFER: u32 = 128 << 10;
 
 /// What a daemon needs to start.
 pub struct App {
@@ -67,12 +80,22 @@ pub enum Doors {
 
 impl Doors {
     fn open(self) -> Result<Vec<TcpListener>, AppError> {
-        let bind = |address| TcpListener::bind(address).map_err(failed(&format!("listen on {address}")));
+        let bind = |address| listen(address).map_err(failed(&format!("listen on {address}")));
         match self {
             Self::At(addresses) => addresses.into_iter().map(bind).collect(),
             Self::Passed(listeners) => Ok(listeners),
         }
     }
+}
+
+/// Listens there, with a long queue: a flood of connections must not make a scraper's wait for another try. What is
+/// sent and not read waits in little memory of the kernel, which connections inherit.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// Why the daemon ended, or did not begin.
@@ -126,6 +149,7 @@ impl App {
         let mut polling = tokio::spawn(polling);
         let place = loaded.config.state.clone();
         recall(&store, &loaded, &board);
+        board.hide_amounts(loaded.config.hide_amounts);
         let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
         poller.configure(fleet).await;
         telemetry.config_reloaded(true, self.clock.now().wall);
@@ -153,6 +177,7 @@ impl App {
             place,
             live,
             poller,
+            board: board.clone(),
             telemetry,
             clock: self.clock,
             guard,
@@ -191,11 +216,14 @@ impl App {
         watching.abort();
         manager.stopping();
         tracing::info!("stopping: no new polls, waiting for those under way");
+        let (clock, asked) = (keeper.clock.clone(), keeper.clock.now().boot);
+        let left = |end: Duration| end.saturating_sub(clock.now().boot.since(asked)).max(LEAST);
         let drained = async {
             // scrapes are answered until the last poll is in
             keeper.poller.stop(DRAIN).await;
-            store.close(&board).await;
-            server.stop().await;
+            store.close(&board, left(WRITTEN)).await;
+            // whoever reads too slowly has no whole answer
+            let _ = tokio::time::timeout(left(ANSWERED), server.stop()).await;
         };
         tokio::select! {
             () = drained => {}

@@ -20,11 +20,13 @@ use crate::schedule::{Cause, Streak};
 mod flow;
 mod jump;
 mod memory;
+mod past;
 mod snapshot;
 mod waiting;
 
 pub use flow::Flow;
 pub use memory::{Memory, Since};
+pub use past::{Past, Poll};
 pub use snapshot::Snapshot;
 pub use waiting::{Progress, Waiting};
 
@@ -66,6 +68,8 @@ pub struct AccountStatus {
     failures: [u64; ErrorReason::ALL.len()],
     /// Per wallet and currency, from the first reading on.
     pub flows: Vec<Flow>,
+    /// Its last polls. A restart forgets them.
+    pub past: Past,
 }
 
 impl AccountStatus {
@@ -89,6 +93,7 @@ impl AccountStatus {
             polls: 0,
             failures: [0; ErrorReason::ALL.len()],
             flows: Vec::new(),
+            past: Past::default(),
         }
     }
 
@@ -147,6 +152,14 @@ impl AccountStatus {
         self.snapshot = Some(snapshot);
         Filing::Filed
     }
+
+    /// Adds the poll that has just been filed to the past. What is held must not even be drawn.
+    fn remember(&mut self, filing: Filing, now: Now) {
+        let poll = Poll { ended: u32::try_from(now.wall.as_second()).unwrap_or_default(), good: self.poll_success };
+        let filed = self.snapshot.as_ref().filter(|_| self.poll_success && filing == Filing::Filed);
+        let balances = filed.map(|snapshot| snapshot.reading().balances());
+        self.past.add(poll, self.config.wallets.len(), balances);
+    }
 }
 
 /// What became of an outcome that was to be filed.
@@ -182,6 +195,8 @@ pub struct View {
     pub providers: Vec<Arc<ProviderStatus>>,
     /// In the order of provider and account name.
     pub accounts: Vec<Arc<AccountStatus>>,
+    /// Whether the page and the JSON beside it keep amounts to themselves.
+    pub hides_amounts: bool,
     /// Which state of the accounts this is.
     pub revision: u64,
 }
@@ -195,12 +210,14 @@ struct Inner {
     latest: Statuses,
     /// Grows with every change of what is shown of accounts.
     revision: u64,
+    epoch: u64,
     /// What has left, or has not come since the start: its past does not end with its entry.
     absent_accounts: BTreeMap<AccountId, Arc<AccountStatus>>,
     absent_providers: BTreeMap<Arc<str>, Counts>,
     /// What will be remembered after a crash, if there is a state. A counter that a restart sets back looks like a
     /// great leap, and so none is shown before it is kept.
     kept: Option<Statuses>,
+    hides_amounts: bool,
 }
 
 #[derive(Debug, Default)]
@@ -224,14 +241,15 @@ impl Board {
     /// What it shows now.
     pub fn view(&self) -> View {
         let inner = self.lock();
-        let revision = inner.revision;
-        let Some(kept) = &inner.kept else { return View { revision, ..inner.latest.view() } };
+        let (revision, hides_amounts) = (inner.revision, inner.hides_amounts);
+        let Some(kept) = &inner.kept else { return View { revision, ..inner.latest.view(hides_amounts) } };
         let account = |(id, status): (&AccountId, &Arc<AccountStatus>)| match kept.accounts.get(id) {
             Some(known) if !Arc::ptr_eq(known, status) => Arc::new(status.counting_as(known)),
             Some(_) | None => status.clone(),
         };
         let providers = inner.latest.providers.iter().map(|(name, status)| inner.shown_provider(name, status));
-        View { providers: providers.collect(), accounts: inner.latest.accounts.iter().map(account).collect(), revision }
+        let accounts = inner.latest.accounts.iter().map(account);
+        View { providers: providers.collect(), accounts: accounts.collect(), hides_amounts, revision }
     }
 
     /// What [`view`](Self::view) shows of providers, and which state of the accounts: while that number is the same,
@@ -242,15 +260,27 @@ impl Board {
         (inner.revision, shown.collect())
     }
 
+    /// Grows when accounts come, go or are configured otherwise, and when one has a number again.
+    pub fn epoch(&self) -> u64 {
+        self.lock().epoch
+    }
+
     /// What stands on it now, with the counters that are not kept yet.
     pub fn latest(&self) -> View {
-        self.lock().latest.view()
+        let inner = self.lock();
+        inner.latest.view(inner.hides_amounts)
+    }
+
+    /// Has the page and the JSON beside it keep amounts to themselves from now on, or tell them again.
+    pub fn hide_amounts(&self, hide: bool) {
+        self.lock().hides_amounts = hide;
     }
 
     /// What was known before the start. From now on counters are shown once they are [kept](Self::keep).
     pub fn recall(&self, accounts: Vec<AccountStatus>, providers: BTreeMap<Arc<str>, Counts>) {
         let mut inner = self.lock();
         inner.revision += 1;
+        inner.epoch += 1;
         inner.absent_accounts =
             accounts.into_iter().map(|status| (status.config.id.clone(), Arc::new(status))).collect();
         inner.absent_providers = providers;
@@ -291,6 +321,7 @@ impl Board {
     pub fn configure(&self, providers: Vec<ProviderStatus>, accounts: &[Arc<AccountConfig>]) {
         let inner = &mut *self.lock();
         inner.revision += 1;
+        inner.epoch += 1;
         let mut known = std::mem::take(&mut inner.latest.providers);
         for mut fresh in providers {
             if let Some(before) = known.remove(&fresh.name) {
@@ -335,23 +366,30 @@ impl Board {
     /// Files the outcome of a poll that was made under `config`. It is dropped if the account has gone or is
     /// configured to ask something else by now: the number would stand under a name that it does not belong to.
     pub fn file(&self, config: &AccountConfig, outcome: Result<Snapshot, Failure>, now: Now) -> Filing {
-        let filing = self.update(&config.id, |status| {
+        let filed = self.update(&config.id, |status| {
             if status.config.asks != config.asks {
-                return Filing::Dropped;
+                return (Filing::Dropped, false);
             }
+            let was_fresh = status.fresh(&now).is_some();
             status.polls += 1;
             status.last_poll = Some(now.wall);
             status.poll_success = outcome.is_ok();
-            match outcome {
+            let filing = match outcome {
                 Ok(snapshot) => status.take(Arc::new(snapshot)),
                 Err(failure) => {
                     status.failures[failure.reason as usize] += 1;
                     status.last_failure = Some((now.wall, failure));
                     Filing::Filed
                 }
-            }
+            };
+            status.remember(filing, now);
+            (filing, !was_fresh && status.fresh(&now).is_some())
         });
-        filing.unwrap_or(Filing::Dropped)
+        let (filing, is_back) = filed.unwrap_or((Filing::Dropped, false));
+        if is_back {
+            self.lock().epoch += 1;
+        }
+        filing
     }
 
     /// Notes when the account will be polled next, why not sooner, and what led there.
@@ -400,8 +438,9 @@ impl Inner {
 }
 
 impl Statuses {
-    fn view(&self) -> View {
+    fn view(&self, hides_amounts: bool) -> View {
         View {
+            hides_amounts,
             revision: 0,
             providers: self.providers.values().cloned().collect(),
             accounts: self.accounts.values().cloned().collect(),

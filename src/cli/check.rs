@@ -8,7 +8,7 @@ use humantime::format_duration;
 
 use super::{ConfigArgs, Exit, complain, print};
 use crate::app::Origin;
-use crate::config::{Config, ProviderConfig, SecretReader, Threshold, parse_file};
+use crate::config::{Config, ProviderConfig, SecretReader, Setting, Threshold, explain, parse_file, text_of};
 use crate::providers::described;
 use crate::web::Guard;
 
@@ -17,6 +17,9 @@ pub(super) struct CheckArgs {
     /// Fail if a secret is not there, as the exporter would
     #[arg(long)]
     require_secrets: bool,
+    /// Show every setting in force, and where each comes from
+    #[arg(long)]
+    explain: bool,
     /// Look at this web configuration, too, and at the files that it names
     #[arg(long = "web.config.file", value_name = "FILE")]
     web_config_file: Option<PathBuf>,
@@ -46,6 +49,10 @@ pub(super) fn check(args: &CheckArgs) -> Exit {
         return complain(Exit::BadConfig, &why);
     }
     match checked {
+        Ok(config) if args.explain => match text_of(file) {
+            Ok((name, text)) => print(&explained(&name, &explain(&config, &text))),
+            Err(refused) => complain(Exit::BadConfig, &refused.to_string()),
+        },
         Ok(config) => print(&report(&file.display().to_string(), &config, &secrets)),
         Err(refused) => complain(Exit::BadConfig, &refused.to_string()),
     }
@@ -74,6 +81,21 @@ fn report(name: &str, config: &Config, secrets: &SecretReader) -> String {
     if absent > 0 {
         // writing to a String cannot fail
         let _ = writeln!(out, "\n{absent} secrets are not here: the exporter will not start without them.");
+    }
+    out
+}
+
+/// Key, value and origin, each in a column of its own.
+fn explained(name: &str, settings: &[Setting]) -> String {
+    let indented = |setting: &Setting| format!("{:1$}{2}", "", 2 * setting.depth, setting.key);
+    let width = |of: &dyn Fn(&Setting) -> usize| settings.iter().map(of).max().unwrap_or_default().min(56);
+    let keys = width(&|setting| indented(setting).chars().count());
+    let values = width(&|setting| setting.value.chars().count());
+    let mut out = format!("{name}: the settings in force, and where each comes from\n");
+    for setting in settings {
+        let (key, value, origin) = (indented(setting), &setting.value, setting.origin);
+        // writing to a String cannot fail
+        let _ = writeln!(out, "{key:keys$}  {value:values$}  {origin}");
     }
     out
 }

@@ -5,16 +5,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::app::{App, AppError, Origin};
 
 mod check;
 mod demo;
+mod log;
 mod masked;
 mod poll;
+mod seal;
 mod web;
 
+use log::LogArgs;
 use web::WebArgs;
 
 /// Polls payment and telecom providers for account balances and serves them to Prometheus.
@@ -93,32 +96,6 @@ struct ReloadArgs {
     interval: Duration,
 }
 
-/// How to log, to standard error.
-#[derive(Clone, Debug, Args)]
-struct LogArgs {
-    /// Least severe messages to log
-    #[arg(id = "log.level", long = "log.level", value_name = "LEVEL", default_value = "info", value_enum)]
-    level: LogLevel,
-    /// Form of the log
-    #[arg(id = "log.format", long = "log.format", value_name = "FORMAT", default_value = "text", value_enum)]
-    format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
-}
-
 /// What a command came to; the number is the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
@@ -135,6 +112,10 @@ pub fn command() -> clap::Command {
 
 /// Runs the program with the arguments of this process.
 pub fn main() -> ExitCode {
+    log::tell_of_panics();
+    if let Err(why) = seal::seal() {
+        complain(Exit::Fine, &why);
+    }
     let exit = match Cli::parse() {
         Cli { command: None, run: args } => run(&args),
         Cli { command: Some(asked), .. } => match asked {
@@ -177,7 +158,7 @@ fn on_runtime(daemon: impl Future<Output = Result<(), AppError>>) -> Exit {
     let outcome = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(daemon);
-            // a name that is still being resolved must not hold up the exit
+            // a configuration that is still being read must not hold up the exit
             runtime.shutdown_timeout(Duration::from_millis(100));
             outcome
         }
@@ -218,25 +199,6 @@ fn complain(exit: Exit, why: &str) -> Exit {
     // there is nobody left to tell
     let _ = writeln!(io::stderr().lock(), "balance-exporter: {why}");
     exit
-}
-
-impl LogArgs {
-    /// Starts logging. Only this program's own messages go below warnings: a library's could show a request.
-    fn start(&self) {
-        let level = match self.level {
-            LogLevel::Error => "error",
-            LogLevel::Warn => "warn",
-            LogLevel::Info => "info",
-            LogLevel::Debug => "debug",
-            LogLevel::Trace => "trace",
-        };
-        let filter = tracing_subscriber::EnvFilter::new(format!("warn,balance_exporter={level}"));
-        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
-        match self.format {
-            LogFormat::Text => builder.with_ansi(false).init(),
-            LogFormat::Json => builder.json().flatten_event(true).init(),
-        }
-    }
 }
 
 #[cfg(test)]

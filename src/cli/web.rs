@@ -36,8 +36,8 @@ pub(super) struct WebArgs {
     /// URL by which people come here through a proxy, for the links of the page
     #[arg(long = "web.external-url", value_name = "URL")]
     external_url: Option<String>,
-    /// Scrapes that are answered at once, beyond which they get status 503; 0 is any number
-    #[arg(long = "web.max-requests", value_name = "NUMBER", default_value_t = 40)]
+    /// Scrapes that are answered at once; one more ends the one that is read most slowly; 0 is any number
+    #[arg(long = "web.max-requests", value_name = "NUMBER", default_value_t = 0)]
     max_requests: usize,
     /// Allow a reload by POST /-/reload
     #[arg(long = "web.enable-lifecycle")]

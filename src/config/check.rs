@@ -24,6 +24,7 @@ pub(super) fn check(root: &Node) -> Result<Config, Vec<Problem>> {
     let mut check = Check::default();
     let file = check.keep(root.read_all::<raw::File>());
     let defaults = file.as_ref().map(|file| file.defaults);
+    let hide_amounts = file.as_ref().is_some_and(|file| file.web.hide_amounts);
     let state = file.and_then(|file| file.state).map(|state| state.file);
     if state.as_ref().is_some_and(|file| file.file_name().is_none()) {
         let message = "expected the name of a file, such as /var/lib/balance-exporter/state";
@@ -37,7 +38,7 @@ pub(super) fn check(root: &Node) -> Result<Config, Vec<Problem>> {
         let message = format!("expected at most {MOST_ACCOUNTS} accounts in all");
         check.problems.push(Problem::at("providers", message).with_the_key());
     }
-    if check.problems.is_empty() { Ok(Config { state, providers }) } else { Err(check.problems) }
+    if check.problems.is_empty() { Ok(Config { state, hide_amounts, providers }) } else { Err(check.problems) }
 }
 
 #[derive(Default)]

@@ -45,7 +45,8 @@ pub fn parse_file(path: &Path) -> Result<Config, Refused> {
     Config::parse(&text).map_err(|problems| Refused(problems.render(&name, &text)))
 }
 
-fn text_of(path: &Path) -> Result<(String, String), Refused> {
+/// The text of the file, and what messages call it.
+pub fn text_of(path: &Path) -> Result<(String, String), Refused> {
     let name = path.display().to_string();
     let text = read(path).map_err(|why| Refused(format!("{name}: the configuration {why}")))?;
     Ok((name, text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)))

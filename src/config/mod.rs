@@ -20,6 +20,7 @@ use crate::secret::{Secrets, Source};
 use way::Way;
 
 mod check;
+mod explanation;
 mod load;
 mod number;
 mod pace;
@@ -31,7 +32,8 @@ mod site;
 mod span;
 mod way;
 
-pub use load::{Loaded, Refused, load, load_text, parse_file};
+pub use explanation::{Origin, Setting, explain};
+pub use load::{Loaded, Refused, load, load_text, parse_file, text_of};
 pub use schema::schema;
 pub use secret_reader::{SecretReader, Stamp};
 
@@ -40,6 +42,8 @@ pub use secret_reader::{SecretReader, Stamp};
 pub struct Config {
     /// The name that the files of the state begin with, as written; `None` to keep it in memory.
     pub state: Option<PathBuf>,
+    /// Whether the page and the JSON beside it keep amounts to themselves.
+    pub hide_amounts: bool,
     /// In the order of the file.
     pub providers: Vec<ProviderConfig>,
 }

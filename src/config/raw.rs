@@ -23,6 +23,9 @@ pub(super) struct File {
     /// What must survive a restart: limits, readings and tokens. Without it, only memory keeps them.
     #[serde(default)]
     pub(super) state: Option<State>,
+    /// The page for people and the JSON beside it.
+    #[serde(default)]
+    pub(super) web: Web,
     /// The providers, each with its credentials, its limit and its accounts.
     #[schemars(with = "Vec<serde_json::Value>")]
     #[serde(rename = "providers")]
@@ -37,6 +40,16 @@ pub(super) struct State {
     /// `/var/lib/balance-exporter/state`. A relative path starts at the configuration file.
     #[schemars(with = "String")]
     pub(super) file: PathBuf,
+}
+
+/// What the page and the JSON beside it tell.
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Web {
+    /// Keeps amounts, thresholds and whatever would betray them off the page and out of `/api/v1`. `/metrics` tells
+    /// them all the same.
+    #[serde(default)]
+    pub(super) hide_amounts: bool,
 }
 
 /// How often, how long, and how far at once.

@@ -55,6 +55,11 @@ impl Way {
         keys.into_iter().filter_map(|(key, source)| Some((key, source.as_ref()?))).collect()
     }
 
+    /// The proxy, if there is one.
+    pub(super) const fn proxy(&self) -> Option<&Url> {
+        self.proxy.as_ref()
+    }
+
     /// The way with its secrets in hand.
     pub(super) fn route(&self, secrets: &Secrets) -> Result<Route, Problem> {
         Route::of(secrets, self.proxy.clone())

@@ -14,7 +14,7 @@ mod reader;
 mod spelling;
 mod tree;
 
-pub use place::Problems;
+pub use place::{Lines, Problems};
 pub use spelling::{choice, nearest};
 
 /// One step from a node to a part of it.

@@ -9,7 +9,7 @@ use std::fmt::{self, Write as _};
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor};
 
 use super::tree::nesting;
-use super::{Part, Problem, Spot, is_plain};
+use super::{Part, Path, Problem, Spot, is_plain};
 
 /// Everything that is wrong with one document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,32 @@ impl Problems {
             let _ = writeln!(shown, "{line:>5} | {masked}\n      | {:caret$}^", "");
         }
         shown
+    }
+}
+
+/// Tells in which line something is written.
+pub struct Lines(Places);
+
+impl Lines {
+    /// Of this text.
+    pub fn of(text: &str) -> Self {
+        Self(Places::of(text))
+    }
+
+    /// The line of the last key of the path, from 1; `None` if there is no such key.
+    pub fn line(&self, path: &Path) -> Option<usize> {
+        let mut place = &self.0.root;
+        let mut line = None;
+        for part in path.parts() {
+            match part {
+                Part::Key(key) => {
+                    let (at, below) = place.under(key, false)?;
+                    (line, place) = (Some(at.0), below);
+                }
+                Part::Index(index) => place = place.entries.get(*index)?,
+            }
+        }
+        line
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::board::{AccountStatus, ProviderStatus, Snapshot, Waiting};
+use crate::board::{AccountStatus, ProviderStatus, Snapshot, View, Waiting};
 use crate::clock::{BootTime, Now};
 
 /// An account as it is shown.
@@ -23,7 +23,7 @@ pub(super) struct Shown<'a> {
 /// When a scrape is. All that samples of accounts see of it is what it [shows](Self::shown): so it knows how long that
 /// stays the same, by either clock, and what was rendered may be shown again until then.
 #[derive(Clone, Debug)]
-pub(super) struct Moment {
+pub struct Moment {
     now: Now,
     /// Of the providers that wait for something.
     waits: Waits,
@@ -45,11 +45,21 @@ impl Moment {
         Self { now, waits: waits(providers, &now), fresh_until: Cell::new(ever), stale_after: Cell::new(None) }
     }
 
+    /// With all the answers about what is fresh in this view.
+    pub fn of(view: &View, now: Now) -> Self {
+        let moment = Self::new(now, &view.providers);
+        for status in &view.accounts {
+            moment.fresh(status);
+        }
+        moment
+    }
+
     pub(super) fn shown<'a>(&self, status: &'a AccountStatus) -> Shown<'a> {
         let provider_waiting = self.provider_waiting(&status.config.id.provider);
         Shown { status, fresh: self.fresh(status), provider_waiting }
     }
 
+    /// What the provider waits for, if it does.
     fn provider_waiting(&self, provider: &str) -> Option<Waiting> {
         if self.waits.is_empty() { None } else { self.waits.get(provider).copied() }
     }
@@ -72,9 +82,13 @@ impl Moment {
 
     /// True if every answer given would be given at `now`, too.
     pub(super) fn lasts_until(&self, now: &Now, providers: &[Arc<ProviderStatus>]) -> bool {
+        self.waits == waits(providers, now) && self.is_as_fresh(now)
+    }
+
+    /// True if at `now` the same readings are fresh, among those that were asked for.
+    pub fn is_as_fresh(&self, now: &Now) -> bool {
         let (boot, wall) = self.fresh_until.get();
-        self.waits == waits(providers, now)
-            && now.boot >= self.now.boot
+        now.boot >= self.now.boot
             && now.boot <= boot
             && now.wall <= wall
             && self.stale_after.get().is_none_or(|stale_after| now.wall > stale_after)

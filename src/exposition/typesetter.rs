@@ -42,6 +42,8 @@ pub struct Galley {
     pub accounts: Bytes,
     /// What is known of providers and of the exporter itself.
     pub rest: Bytes,
+    /// When the accounts were so, and how long their readings are fresh.
+    pub moment: Moment,
 }
 
 /// Makes the bodies of scrapes.
@@ -98,8 +100,8 @@ impl Typesetter {
         let form = Form { is_open_metrics: format.is_open_metrics(), coding };
         let (revision, providers) = board.providers();
         let kept = inner.kept_part(revision, form, &now, &providers);
-        let (part, providers) = if let Some(part) = kept {
-            (part, providers)
+        let ((part, moment), providers) = if let Some(kept) = kept {
+            (kept, providers)
         } else {
             let view = board.view();
             (inner.print(&view, now, format, form)?, view.providers)
@@ -110,7 +112,7 @@ impl Typesetter {
             Coding::Identity => text.into_bytes(),
             Coding::Gzip => inner.plates.ended(text.as_bytes(), part.checksum)?,
         };
-        Some(Galley { accounts: part.bytes, rest: rest.into() })
+        Some(Galley { accounts: part.bytes, rest: rest.into(), moment })
     }
 
     /// A panic in one scrape must not blind the next.
@@ -120,13 +122,20 @@ impl Typesetter {
 }
 
 impl Inner {
-    fn kept_part(&self, revision: u64, form: Form, now: &Now, providers: &[Arc<ProviderStatus>]) -> Option<Part> {
+    fn kept_part(
+        &self,
+        revision: u64,
+        form: Form,
+        now: &Now,
+        providers: &[Arc<ProviderStatus>],
+    ) -> Option<(Part, Moment)> {
         let lasts = |kept: &&Kept| kept.revision == revision && kept.moment.lasts_until(now, providers);
         let kept = self.kept.as_ref().filter(lasts)?;
-        kept.parts.iter().find(|(known, _)| *known == form).map(|(_, part)| part.clone())
+        let part = kept.parts.iter().find(|(known, _)| *known == form).map(|(_, part)| part.clone());
+        Some((part?, kept.moment.clone()))
     }
 
-    fn print(&mut self, view: &View, now: Now, format: Format, form: Form) -> Option<Part> {
+    fn print(&mut self, view: &View, now: Now, format: Format, form: Form) -> Option<(Part, Moment)> {
         // what cannot be shown again goes first, since its buffer is wanted
         self.kept.take_if(|kept| kept.revision != view.revision || !kept.moment.lasts_until(&now, &view.providers));
         self.label(&view.accounts);
@@ -147,7 +156,7 @@ impl Inner {
         };
         let kept = self.kept.get_or_insert_with(|| Kept { revision: view.revision, moment, parts: Vec::new() });
         kept.parts.push((form, part.clone()));
-        Some(part)
+        Some((part, kept.moment.clone()))
     }
 
     /// Makes the labels of accounts that have come or changed.

@@ -21,9 +21,6 @@ use crate::transport::Transport;
 const LEAST_PAUSE: Duration = Duration::from_secs(30);
 /// … up to this.
 const MOST_PAUSE: Duration = Duration::from_secs(15 * 60);
-/// Sleeping is cut into pieces of this length, because the runtime's timer stops while the machine is suspended and
-/// the boot clock does not.
-const LONGEST_NAP: Duration = Duration::from_secs(1);
 
 /// One provider's way out.
 #[derive(Debug)]
@@ -201,6 +198,6 @@ pub(super) async fn sleep_until(clock: &dyn Clock, time: BootTime) {
         if left.is_zero() {
             return;
         }
-        tokio::time::sleep(left.min(LONGEST_NAP)).await;
+        tokio::time::sleep(left.min(clock.longest_nap())).await;
     }
 }

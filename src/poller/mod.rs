@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
 mod gate;
@@ -21,7 +22,7 @@ mod walk;
 use gate::{Gate, sleep_until};
 use journal::{log_change, log_held};
 pub use trace::{Trace, Traced};
-use walk::{Link, Walk};
+use walk::{Link, Sessions, Walk};
 
 use crate::account::AccountId;
 use crate::board::{AccountStatus, Board, Filing, Progress, Snapshot};
@@ -29,7 +30,7 @@ use crate::clock::{BootTime, Clock, Now};
 use crate::config::{AccountConfig, ProviderConfig};
 use crate::exposition::Telemetry;
 use crate::failure::{ErrorReason, Failure};
-use crate::providers::{Connection, Provider};
+use crate::providers::{Connection, Login, Provider};
 use crate::schedule::{Plan, Schedule, Turn, Wait};
 use crate::service::{Pulse, pulse};
 use crate::session::SessionKeeper;
@@ -57,9 +58,10 @@ impl fmt::Debug for Edge {
 }
 
 impl Edge {
-    fn link(&self, provider: &ProviderConfig, connection: &Connection, sessions: Arc<Mutex<SessionKeeper>>) -> Link {
+    fn link(&self, provider: &ProviderConfig, connection: &Connection, sessions: Arc<Sessions>, secrets: u32) -> Link {
         let transport = self.transport.along(&connection.route).unwrap_or_else(|| self.transport.clone());
-        Link { login: connection.login.clone(), settings: provider.fingerprint(), sessions, transport }
+        let (login, settings) = (connection.login.clone(), provider.fingerprint());
+        Link { login, settings, sessions, secrets, transport, signing: Semaphore::new(1) }
     }
 }
 
@@ -123,7 +125,7 @@ pub async fn poll_once(
     let Some(adapter) = position.and_then(|position| connection.accounts.get(position)) else {
         return Err(Failure::new(ErrorReason::Internal, "the account does not belong to the provider"));
     };
-    let link = edge.link(provider, &connection, Arc::default());
+    let link = edge.link(provider, &connection, Arc::default(), 0);
     Walk { edge: &edge, config: account, provider: &**adapter, link: &link, gate: &gate, trace: Some(trace) }
         .poll()
         .await
@@ -218,8 +220,8 @@ impl Poller {
             gate.set_quota(provider.quota.clone());
             statuses.push(gate.status());
             self.edge.telemetry.know_provider(name);
-            let link = self.edge.link(&provider, &connection, self.sessions(&provider));
-            let link = Arc::new(link);
+            let (sessions, secrets) = self.sessions(&provider);
+            let link = Arc::new(self.edge.link(&provider, &connection, sessions, secrets));
             for (config, adapter) in provider.accounts.iter().zip(connection.accounts) {
                 let plan = Plan { interval: config.interval, stale_after: config.stale_after };
                 plans.insert(config.id.clone(), plan);
@@ -258,11 +260,20 @@ impl Poller {
         }
     }
 
-    /// The login state goes as well: a refusal of the old secrets says nothing about the new ones.
+    /// The login state goes as well, unless a token in it is all that there is: a refusal of the old secrets says
+    /// nothing about the new ones.
     fn reconnect(&mut self, name: &str, connection: Connection) {
         let now = self.edge.clock.now();
         let Some((provider, link)) = self.links.get_mut(name) else { return };
-        *link = Arc::new(self.edge.link(provider, &connection, Arc::default()));
+        let begins_with = |login: &Option<Arc<dyn Login>>| login.as_ref().and_then(|login| login.begins_with().cloned());
+        let token = begins_with(&connection.login);
+        let sessions = if token.is_some() && token == begins_with(&link.login) {
+            link.sessions.clone()
+        } else {
+            link.sessions.replaced.store(true, Ordering::Relaxed);
+            Arc::default()
+        };
+        *link = Arc::new(self.edge.link(provider, &connection, sessions, link.secrets + 1));
         for (config, adapter) in provider.accounts.iter().zip(connection.accounts) {
             let Some(target) = self.targets.get_mut(&config.id) else { continue };
             let (config, gate) = (config.clone(), target.gate.clone());
@@ -274,18 +285,22 @@ impl Poller {
         }
     }
 
-    /// The sessions of a provider entry that logs in as before, be it before a restart; else none.
-    fn sessions(&self, provider: &ProviderConfig) -> Arc<Mutex<SessionKeeper>> {
+    /// The sessions of a provider entry that logs in as before, be it before a restart; else none. And how often its
+    /// secrets were replaced.
+    fn sessions(&self, provider: &ProviderConfig) -> (Arc<Sessions>, u32) {
         match self.links.get(&provider.name) {
-            Some((before, link)) if before.same_connection(provider) => link.sessions.clone(),
-            Some(_) => Arc::default(),
+            Some((before, link)) if before.same_connection(provider) => (link.sessions.clone(), link.secrets),
+            Some((_, link)) => {
+                link.sessions.replaced.store(true, Ordering::Relaxed);
+                Default::default()
+            }
             None => {
                 let kept = self.edge.store.session(&provider.name, &provider.fingerprint());
-                let mut sessions = SessionKeeper::default();
+                let mut keeper = SessionKeeper::default();
                 if let Some((session, asked)) = kept {
-                    sessions.obtained(session, asked);
+                    keeper.obtained(session, asked);
                 }
-                Arc::new(Mutex::new(sessions))
+                (Arc::new(Sessions { keeper: keeper.into(), replaced: false.into() }), 0)
             }
         }
     }

@@ -1,9 +1,10 @@
 //! One poll: the steps of an account walked through the gate, logins included.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::Edge;
 use super::gate::Gate;
@@ -12,7 +13,7 @@ use crate::board::Snapshot;
 use crate::config::AccountConfig;
 use crate::failure::{ErrorReason, Failure};
 use crate::providers::{Exchange, Login, LoginExchange, LoginStep, Provider, Renewal, Step};
-use crate::session::{Held, SessionKeeper, Want};
+use crate::session::{Held, SessionKeeper, Terms, Want};
 use crate::transport::Transport;
 
 /// An adapter that asks for more requests than this in one poll is broken.
@@ -22,11 +23,24 @@ const MOST_REQUESTS: usize = 8;
 /// login is in flight, so that there is only one.
 pub(super) struct Link {
     pub(super) login: Option<Arc<dyn Login>>,
-    pub(super) sessions: Arc<Mutex<SessionKeeper>>,
+    pub(super) sessions: Arc<Sessions>,
+    /// How often its secrets were replaced.
+    pub(super) secrets: u32,
     /// Which settings those were obtained with.
     pub(super) settings: String,
     /// The provider's own way there.
     pub(super) transport: Arc<dyn Transport>,
+    /// One signature at a time. A signature takes a thread for up to a millisecond, and there are two threads: if a
+    /// thousand accounts are due at once, others must not wait for all of theirs.
+    pub(super) signing: Semaphore,
+}
+
+/// The sessions of a connection; one that replaces it may share them.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    pub(super) keeper: Mutex<SessionKeeper>,
+    /// Others have taken their place. Whoever is still on the way with these must not overwrite what is kept of those.
+    pub(super) replaced: AtomicBool,
 }
 
 /// What one poll needs.
@@ -87,7 +101,7 @@ impl Walk<'_> {
                                 return Err(failure);
                             };
                             renewed.push(renewal);
-                            self.link.sessions.lock().await.over(held, renewal);
+                            self.link.sessions.keeper.lock().await.over(held, renewal);
                             continue 'session;
                         }
                     }
@@ -97,11 +111,14 @@ impl Walk<'_> {
                     return Err(broken("asks for request after request"));
                 }
                 let slot = self.gate.slot(&self.config.id).await;
+                // it is closed by nobody
+                let signing = if self.provider.signs() { self.link.signing.acquire().await.ok() } else { None };
                 // only now is it known when the request leaves, and it may be signed with that time
                 let now = self.edge.clock.now();
                 let Step::Send(request) = step(now.wall, &replies)? else {
                     return Err(broken("has no request to send where it must"));
                 };
+                drop(signing);
                 taken.get_or_insert(now);
                 replies.push(slot.send(&*self.link.transport, request, &mut left, self.trace).await?);
             }
@@ -111,9 +128,10 @@ impl Walk<'_> {
     /// A session, if the provider wants one: the one that is held, or a new one.
     async fn session(&self, left: &mut Duration) -> Result<Option<Held>, Failure> {
         let Some(login) = &self.link.login else { return Ok(None) };
-        let mut sessions = self.link.sessions.lock().await;
+        let terms = Terms { secrets: self.link.secrets, once: login.begins_with().is_some() };
+        let mut sessions = self.link.sessions.keeper.lock().await;
         let now = self.edge.clock.now();
-        let renew = match sessions.want(now.boot) {
+        let renew = match sessions.want(now.boot, terms) {
             Want::Use(held) => return Ok(Some(held)),
             Want::Refused(failure) => return Err(failure),
             Want::Obtain(renew) => renew,
@@ -144,7 +162,9 @@ impl Walk<'_> {
                 Err(failure) => break Err(failure),
             }
         };
-        if let Ok(session) = &outcome {
+        if let Ok(session) = &outcome
+            && !self.link.sessions.replaced.load(Ordering::Relaxed)
+        {
             // what it was obtained with may be spent
             self.edge.store.keep_session(&self.config.id.provider, &self.link.settings, session, asked).await;
         }
@@ -160,7 +180,7 @@ impl Walk<'_> {
             }
             Err(mut failure) => {
                 failure.detail = format!("login: {}", failure.detail);
-                sessions.failed(&failure, now.boot);
+                sessions.failed(&failure, now.boot, terms);
                 Err(failure)
             }
         }

@@ -176,6 +176,11 @@ pub trait Provider: Send + Sync {
     fn private(&self) -> Vec<&str> {
         Vec::new()
     }
+
+    /// True if a step with a request takes the time of a signature, and not next to none.
+    fn signs(&self) -> bool {
+        false
+    }
 }
 
 /// What a login brings.
@@ -213,6 +218,12 @@ pub enum LoginStep {
 pub trait Login: Send + Sync {
     /// The next step.
     fn step(&self, exchange: &LoginExchange<'_>) -> Result<LoginStep, Failure>;
+
+    /// The token in the configuration, if its use spends it: then nobody can log in anew with it, and what the last
+    /// session left is all there is.
+    fn begins_with(&self) -> Option<&Secret> {
+        None
+    }
 }
 
 /// A provider entry with its secrets in hand: ready to be polled.

@@ -195,6 +195,13 @@ impl Login for OAuth {
             Err(Refusal { failure, .. }) => Err(failure),
         }
     }
+
+    fn begins_with(&self) -> Option<&Secret> {
+        match &self.means {
+            Means::RefreshToken(token) => Some(token),
+            Means::ClientCredentials | Means::Password { .. } => None,
+        }
+    }
 }
 
 impl OAuth {

@@ -142,6 +142,10 @@ impl Provider for Member {
     fn private(&self) -> Vec<&str> {
         self.id.as_deref().into_iter().collect()
     }
+
+    fn signs(&self) -> bool {
+        true
+    }
 }
 
 impl Member {

@@ -210,6 +210,10 @@ impl Provider for Pot {
     fn private(&self) -> Vec<&str> {
         vec![&self.account_no]
     }
+
+    fn signs(&self) -> bool {
+        true
+    }
 }
 
 impl Pot {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
 
@@ -19,7 +19,7 @@ pub(crate) enum Crash {
 
 #[derive(Clone, Debug, Default)]
 struct Content {
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
     synced: bool,
 }
 
@@ -61,8 +61,8 @@ impl BrittleDisk {
         }
         for content in inner.files.values_mut().filter(|content| !content.synced) {
             match crash {
-                Crash::LosesAll => content.bytes.clear(),
-                Crash::KeepsAPart => content.bytes.truncate(content.bytes.len() / 2),
+                Crash::LosesAll => content.bytes = Arc::default(),
+                Crash::KeepsAPart => content.bytes = content.bytes[..content.bytes.len() / 2].into(),
                 Crash::KeepsAll => {}
             }
             content.synced = true;
@@ -81,6 +81,14 @@ impl BrittleDisk {
 
     pub(crate) fn set_time(&self, now: Timestamp) {
         self.lock().now = now;
+    }
+
+    /// What a loss of power would leave at least.
+    pub(crate) fn synced(&self) -> Vec<(PathBuf, Arc<[u8]>)> {
+        let inner = self.lock();
+        let names = inner.unconfirmed.first().unwrap_or(&inner.files);
+        let synced = names.iter().filter(|(_, content)| content.synced);
+        synced.map(|(path, content)| (path.clone(), content.bytes.clone())).collect()
     }
 
     pub(crate) fn copied(&self) -> Self {
@@ -111,7 +119,7 @@ impl BrittleDisk {
 
 impl Disk for BrittleDisk {
     fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.lock().files.get(path).map(|content| content.bytes.clone()))
+        Ok(self.lock().files.get(path).map(|content| content.bytes.to_vec()))
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -122,7 +130,7 @@ impl Disk for BrittleDisk {
                 let before = inner.files.clone();
                 inner.unconfirmed.push(before);
             }
-            inner.files.insert(path.to_owned(), Content { bytes: content.to_vec(), synced });
+            inner.files.insert(path.to_owned(), Content { bytes: content.into(), synced });
             let now = inner.now;
             inner.written.insert(path.to_owned(), now);
         }

@@ -179,12 +179,8 @@ impl Store {
     /// Returns when a session that can be refreshed is kept: its provider has spent what it was obtained with.
     pub async fn keep_session(&self, provider: &Arc<str>, settings: &str, session: &Session, obtained: BootTime) {
         let Some(inner) = self.0.as_ref().filter(|_| session.refresh.is_some()) else { return };
-        let written = {
-            let mut sessions = locked(&inner.sessions);
-            sessions.keep(provider, settings, session, obtained);
-            sessions.written(&inner.boot, &inner.clock.now())
-        };
-        inner.replace(Part::Sessions, written).await;
+        locked(&inner.sessions).keep(provider, settings, session, obtained);
+        inner.write_sessions().await;
     }
 
     /// What an earlier run knew of the accounts; once, and only if there is a state.
@@ -198,6 +194,7 @@ impl Store {
         let mut pause = LEAST_PAUSE;
         loop {
             tokio::time::sleep(pause).await;
+            inner.make_up_for_sessions().await;
             if !board.is_kept() {
                 let began = inner.clock.now().boot;
                 inner.write_accounts(board).await;
@@ -206,12 +203,20 @@ impl Store {
         }
     }
 
-    /// Writes down how it ended, once nothing is sent any more.
-    pub async fn close(&self, board: &Board) {
+    /// Writes down how it ended, once nothing is sent any more, but takes no longer than this: what must not be lost
+    /// is on the disk already. Without the rest the next start knows a little less, and waits for a lease that was
+    /// not used.
+    pub async fn close(&self, board: &Board, patience: Duration) {
         let Some(inner) = &self.0 else { return };
-        inner.write_accounts(board).await;
-        locked(&inner.ledger).settle();
-        inner.write_ledger().await;
+        let closing = async {
+            inner.make_up_for_sessions().await;
+            inner.write_accounts(board).await;
+            locked(&inner.ledger).settle();
+            inner.write_ledger().await;
+        };
+        if tokio::time::timeout(patience, closing).await.is_err() {
+            tracing::warn!("the disk is too slow: the end is not written down");
+        }
     }
 }
 
@@ -221,6 +226,18 @@ impl Inner {
         self.replace(Part::Limits, written).await;
         // without a file the limits hold in this process all the same
         locked(&self.ledger).grant(leases);
+    }
+
+    async fn write_sessions(&self) {
+        let written = locked(&self.sessions).written(&self.boot, &self.clock.now());
+        self.replace(Part::Sessions, written).await;
+    }
+
+    /// A renewed token that the disk did not take then is written as soon as it takes it: the one before is spent.
+    async fn make_up_for_sessions(&self) {
+        if locked(&self.failing).contains(&Part::Sessions) {
+            self.write_sessions().await;
+        }
     }
 
     async fn write_accounts(&self, board: &Board) {

@@ -94,7 +94,7 @@ impl HttpTransport {
 
     /// A client of one's own choice.
     pub fn with(settings: Settings) -> Result<Self, TransportError> {
-        Self::resolving(settings, Arc::new(SystemResolver))
+        Self::resolving(settings, Arc::new(SystemResolver::default()))
     }
 
     /// The same, where names are looked up in another place than the system.

@@ -1,5 +1,6 @@
 //! From a request to its answer.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,15 +10,18 @@ use http::header::{
     CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::activity::Activity;
 use super::body::Parts;
-use super::deadline::Activity;
+use super::crowd::Crowd;
+use super::edition::Title;
 use super::encoding::accepts_gzip;
 use super::guard::Admission;
+use super::told::Query;
 use super::{Paths, State, page};
-use crate::exposition::{Coding, gzip, negotiate};
+use crate::clock::Now;
+use crate::exposition::{Coding, Moment, gzip, negotiate};
 
 type Answer = Response<Parts>;
 
@@ -26,18 +30,10 @@ type Answer = Response<Parts>;
 pub(super) struct Visit {
     /// How long a reload is waited for.
     pub(super) patience: Duration,
-    /// Shared by all connections: the scrapes that may be answered at once.
-    pub(super) scrapes: Arc<Semaphore>,
     /// The connection that it came by.
     pub(super) activity: Arc<Activity>,
-}
-
-impl Visit {
-    /// False if too many scrapes are being answered. A scrape lasts until its last byte has left.
-    fn begin_scrape(&self) -> bool {
-        let place = self.scrapes.clone().try_acquire_owned();
-        place.map(|place| self.activity.take_place(place)).is_ok()
-    }
+    /// All connections.
+    pub(super) crowd: Arc<Crowd>,
 }
 
 /// What can be asked for.
@@ -102,26 +98,24 @@ async fn answer_of_route<B>(state: &State, visit: &Visit, request: &Request<B>) 
         return with(refusal, ALLOW, HeaderValue::from_static(allowed));
     }
     match route {
-        Route::Metrics if visit.begin_scrape() => metrics(state, request.headers()),
-        Route::Metrics => say(StatusCode::SERVICE_UNAVAILABLE, "too many scrapes are being answered, try again later"),
+        Route::Metrics => metrics(state, visit, request.headers()),
         Route::Healthy => say(StatusCode::OK, "balance-exporter is healthy"),
         Route::Ready => ready(state),
         Route::Reload => reload(state, visit.patience).await,
-        Route::Page => people(state, request.headers()),
+        Route::Page => people(state, visit, request),
         Route::Above => elsewhere(&state.paths.link("/")),
     }
 }
 
-fn metrics(state: &State, headers: &HeaderMap) -> Answer {
+fn metrics(state: &State, visit: &Visit, headers: &HeaderMap) -> Answer {
+    visit.crowd.begin_scrape(&visit.activity);
     let format = negotiate(listed(headers, &ACCEPT).as_deref());
-    let coding =
-        if accepts_gzip(listed(headers, &ACCEPT_ENCODING).as_deref()) { Coding::Gzip } else { Coding::Identity };
-    let (galley, coding) = match state.galley(format, coding) {
-        Some(galley) => (Some(galley), coding),
-        None => (state.galley(format, Coding::Identity), Coding::Identity),
+    let set = |now: &Now, coding| {
+        let galley = state.galley(format, coding, *now)?;
+        let moment = galley.moment.clone();
+        Some((galley.into(), moment))
     };
-    let body = galley.map(Parts::from).unwrap_or_default();
-    let answer = answered(StatusCode::OK, format.content_type(), body, coding);
+    let answer = shared(state, visit, headers, format.content_type().into(), format.content_type(), set);
     with(answer, VARY, HeaderValue::from_static("Accept, Accept-Encoding"))
 }
 
@@ -152,11 +146,26 @@ async fn reload(state: &State, patience: Duration) -> Answer {
     }
 }
 
-fn people(state: &State, headers: &HeaderMap) -> Answer {
-    let html = page::render(&state.view(), &state.clock.now(), &state.paths);
-    let answer = text_of(StatusCode::OK, "text/html; charset=utf-8", html, headers);
+fn people<B>(state: &State, visit: &Visit, request: &Request<B>) -> Answer {
+    let query = Query::parse(request.uri().query());
+    let html = |now: &Now, coding| {
+        let view = state.view();
+        let text = page::render(&view, &query, now, &state.paths, false);
+        let bytes = match coding {
+            Coding::Gzip => gzip(&text)?,
+            Coding::Identity => text.into_bytes(),
+        };
+        Some((Bytes::from(bytes).into(), Moment::of(&view, *now)))
+    };
+    let name = format!("page?{}", request.uri().query().unwrap_or_default());
+    of_people(shared(state, visit, request.headers(), name.into(), "text/html; charset=utf-8", html))
+}
+
+/// A page with all that keeps it to itself.
+fn of_people(answer: Answer) -> Answer {
     let answer = with(answer, VARY, HeaderValue::from_static("Accept-Encoding"));
-    let answer = with(answer, REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // without a referrer a form would not tell where it comes from either
+    let answer = with(answer, REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     match HeaderValue::from_str(&page::content_security_policy()) {
         Ok(policy) => with(answer, CONTENT_SECURITY_POLICY, policy),
         Err(_) => say(StatusCode::INTERNAL_SERVER_ERROR, "the page cannot be shown safely"),
@@ -172,19 +181,34 @@ fn elsewhere(link: &str) -> Answer {
 
 /// A sentence as plain text.
 fn say(status: StatusCode, sentence: &str) -> Answer {
-    text_of(status, "text/plain; charset=utf-8", format!("{sentence}\n"), &HeaderMap::new())
+    of_parts(status, "text/plain; charset=utf-8", Bytes::from(format!("{sentence}\n")).into())
 }
 
-/// A text, compressed if `request` allows that.
-fn text_of(status: StatusCode, content_type: &'static str, text: String, request: &HeaderMap) -> Answer {
-    let wanted = accepts_gzip(listed(request, &ACCEPT_ENCODING).as_deref());
-    match wanted.then(|| gzip(&text)).flatten() {
-        Some(compressed) => answered(status, content_type, Bytes::from(compressed).into(), Coding::Gzip),
-        None => answered(status, content_type, Bytes::from(text).into(), Coding::Identity),
+/// A text that is large, compressed if the request allows that. Whoever asks for the same one at about the same time
+/// gets the same copy; `text` tells it from others.
+fn shared(
+    state: &State,
+    visit: &Visit,
+    request: &HeaderMap,
+    text: Cow<'static, str>,
+    content_type: &'static str,
+    make: impl FnOnce(&Now, Coding) -> Option<(Parts, Moment)>,
+) -> Answer {
+    let coding =
+        if accepts_gzip(listed(request, &ACCEPT_ENCODING).as_deref()) { Coding::Gzip } else { Coding::Identity };
+    let title = Title { text, coding };
+    let clock = || state.clock.now();
+    let body = state.press.body(title, &visit.activity, state.board.epoch(), clock, |now| make(now, coding));
+    match (body, coding) {
+        (Some(body), Coding::Gzip) => {
+            with(of_parts(StatusCode::OK, content_type, body), CONTENT_ENCODING, HeaderValue::from_static("gzip"))
+        }
+        (Some(body), Coding::Identity) => of_parts(StatusCode::OK, content_type, body),
+        (None, _) => say(StatusCode::INTERNAL_SERVER_ERROR, "cannot compress the answer: ask for it without"),
     }
 }
 
-fn answered(status: StatusCode, content_type: &'static str, body: Parts, coding: Coding) -> Answer {
+fn of_parts(status: StatusCode, content_type: &'static str, body: Parts) -> Answer {
     let length = HeaderValue::from(body.len());
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
@@ -192,11 +216,7 @@ fn answered(status: StatusCode, content_type: &'static str, body: Parts, coding:
     // also for HEAD, which gets the headers alone
     answer = with(answer, CONTENT_LENGTH, length);
     answer = with(answer, X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer = with(answer, CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    match coding {
-        Coding::Gzip => with(answer, CONTENT_ENCODING, HeaderValue::from_static("gzip")),
-        Coding::Identity => answer,
-    }
+    with(answer, CACHE_CONTROL, HeaderValue::from_static("no-store"))
 }
 
 fn with(mut answer: Answer, name: HeaderName, value: HeaderValue) -> Answer {

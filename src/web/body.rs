@@ -59,8 +59,7 @@ mod tests {
     #[tokio::test]
     async fn all_parts_come_in_their_order() {
         for (first, second) in [("", ""), ("a", ""), ("", "b"), ("a", "bc")] {
-            let galley = Galley { accounts: Bytes::from(first), rest: Bytes::from(second) };
-            let parts = Parts::from(galley);
+            let parts = Parts([Bytes::from(first), Bytes::from(second)]);
             assert_eq!(parts.len(), first.len() + second.len());
             assert_eq!(parts.size_hint().exact(), Some(parts.len() as u64));
             assert_eq!(parts.is_end_stream(), parts.len() == 0);

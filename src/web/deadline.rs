@@ -1,47 +1,16 @@
-//! Bounds how long an answer may take to leave: hyper waits for a slow reader for ever.
+//! Bounds how long an answer may take to leave: hyper waits for a slow reader for ever. It is also where one sees
+//! whether a connection gets on.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep};
 
-/// Whether a connection is being answered: from the request to the last byte of its answer.
-#[derive(Debug, Default)]
-pub(super) struct Activity {
-    answering: AtomicBool,
-    /// Among the scrapes that may be answered at once.
-    place: Mutex<Option<OwnedSemaphorePermit>>,
-}
-
-impl Activity {
-    pub(super) fn begin(&self) {
-        self.answering.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_answering(&self) -> bool {
-        self.answering.load(Ordering::Relaxed)
-    }
-
-    /// Keeps a place among the scrapes until the end of the answer.
-    pub(super) fn take_place(&self, place: OwnedSemaphorePermit) {
-        self.put(Some(place));
-    }
-
-    fn end(&self) {
-        self.put(None);
-        self.answering.store(false, Ordering::Relaxed);
-    }
-
-    fn put(&self, place: Option<OwnedSemaphorePermit>) {
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = place;
-    }
-}
+use super::activity::Activity;
 
 /// A stream whose writes fail once `limit` has passed since the first byte that was not flushed yet. Progress does
 /// not help: who takes a byte a second is as bad as who takes none.
@@ -77,7 +46,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteDeadline<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.in_time(cx)?;
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let taken = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
+        self.activity.gets_on();
+        Poll::Ready(Ok(taken))
     }
 
     /// Comes when everything has been written.
@@ -99,7 +70,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.in_time(cx)?;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let taken = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs))?;
+        self.activity.gets_on();
+        Poll::Ready(Ok(taken))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -143,5 +116,19 @@ mod tests {
         let outcome: io::Result<()> = tokio::time::timeout(Duration::from_secs(20), outcome).await.unwrap();
         assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(taken < ROOM, "it was cut off while it made progress");
+    }
+
+    #[tokio::test]
+    async fn only_a_reader_that_takes_something_gets_on() {
+        let ages = Arc::default();
+        let (reads, stalls) = (Arc::new(Activity::new(&ages)), Arc::new(Activity::new(&ages)));
+        let (_client, server) = duplex(64);
+        let mut stream = WriteDeadline::new(server, Duration::from_secs(20), reads.clone());
+        assert!(reads.age() > stalls.age(), "who came first has not got on for longer");
+        stream.write_all(&[0; 64]).await.unwrap();
+        assert!(reads.age() < stalls.age());
+        stalls.gets_on();
+        assert!(std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_write(cx, b"x").is_pending())).await);
+        assert!(reads.age() > stalls.age(), "there was no room, so nothing was taken");
     }
 }

@@ -15,18 +15,22 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::board::{Board, View};
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::exposition::{Coding, Format, Galley, Telemetry, Typesetter};
 use crate::service::Pulse;
 
+mod activity;
 mod answer;
 mod body;
+mod crowd;
 mod deadline;
+mod edition;
 mod encoding;
 mod guard;
 mod page;
 mod path;
 mod server;
+mod told;
 
 pub use guard::{Guard, Look};
 pub use path::Paths;
@@ -39,6 +43,7 @@ pub struct State {
     clock: Arc<dyn Clock>,
     paths: Paths,
     guard: Arc<Guard>,
+    press: edition::Press,
     reloader: Option<Arc<dyn Reloader>>,
     typesetter: Typesetter,
     /// Once ready, always ready.
@@ -58,9 +63,10 @@ pub type Reloading<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send 
 /// How much of this machine strangers may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Scrapes that are being answered. One more is told to come again; 0 is as many as there are.
+    /// Scrapes that are being answered. One more closes the one whose reader has taken nothing for longest; 0 is as
+    /// many as there are connections.
     pub scrapes: usize,
-    /// Open connections. One more closes the oldest that is not being answered.
+    /// Open connections. One more closes the one that has not got on for longest.
     pub connections: usize,
     /// From an open connection, or the end of an answer, to the end of the next request's headers.
     pub header_read: Duration,
@@ -77,7 +83,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            scrapes: 40,
+            scrapes: 0,
             connections: 256,
             header_read: Duration::from_secs(5),
             answer: Duration::from_secs(30),
@@ -156,6 +162,7 @@ impl State {
             clock,
             paths,
             guard,
+            press: edition::Press::default(),
             reloader,
             typesetter: Typesetter::default(),
             ready: AtomicBool::new(false),
@@ -173,11 +180,11 @@ impl State {
     }
 
     /// The body of a scrape as the board is now; `None` if compression fails, which it has no reason to.
-    fn galley(&self, format: Format, coding: Coding) -> Option<Galley> {
+    fn galley(&self, format: Format, coding: Coding, now: Now) -> Option<Galley> {
         if !self.is_ready() {
             self.view();
         }
-        self.typesetter.set(&self.board, &self.telemetry.gather(), self.clock.now(), format, coding)
+        self.typesetter.set(&self.board, &self.telemetry.gather(), now, format, coding)
     }
 
     fn is_ready(&self) -> bool {

@@ -14,19 +14,22 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::answer::{Visit, answer};
-use super::deadline::{Activity, WriteDeadline};
+use super::crowd::Crowd;
+use super::deadline::WriteDeadline;
 use super::{Limits, State};
 use crate::service::Heart;
 
 /// After a failed accept, which mostly means that no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often what nobody reads any more is forgotten.
+const TIDY: Duration = Duration::from_secs(1);
 
 /// What is said to who speaks HTTP where HTTPS is spoken.
 const PLAIN: &[u8] = b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n\
@@ -40,34 +43,29 @@ pub(super) async fn run(
     mut stopping: watch::Receiver<bool>,
     mut heart: Heart,
 ) {
-    let places = if limits.scrapes == 0 { Semaphore::MAX_PERMITS } else { limits.scrapes };
-    let scrapes = Arc::new(Semaphore::new(places));
+    let crowd = Arc::new(Crowd::new(limits.connections, limits.scrapes));
     let mut turn = 0;
     let mut tasks = JoinSet::new();
-    // in the order of their age
-    let mut open: Vec<(AbortHandle, Arc<Activity>)> = Vec::new();
+    let mut tidy = interval(TIDY);
+    tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let accepted = tokio::select! {
             _ = stopping.wait_for(|stop| *stop) => break,
-            Some(_) = tasks.join_next() => {
-                open.retain(|(task, _)| !task.is_finished());
+            Some(_) = tasks.join_next() => continue,
+            () = heart.beat() => continue,
+            _ = tidy.tick() => {
+                state.press.clear(&state.clock.now());
                 continue;
             }
-            () = heart.beat() => continue,
             accepted = accept(&listeners, turn) => accepted,
         };
         turn = turn.wrapping_add(1);
         match accepted {
             Ok(stream) => {
-                if open.len() >= limits.connections {
-                    make_room(&mut open);
-                }
                 // an answer leaves in one piece anyway
                 let _ = stream.set_nodelay(true);
-                let activity = Arc::new(Activity::default());
-                let visit = Visit { patience: limits.answer, scrapes: scrapes.clone(), activity: activity.clone() };
-                let task = door(stream, state.clone(), limits, visit, stopping.clone());
-                open.push((tasks.spawn(task), activity));
+                let visit = Visit { patience: limits.answer, activity: crowd.enter(), crowd: crowd.clone() };
+                tasks.spawn(stay(stream, state.clone(), limits, visit, stopping.clone()));
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
@@ -92,11 +90,14 @@ async fn accept(listeners: &[TcpListener], turn: usize) -> io::Result<TcpStream>
     .await
 }
 
-/// Closes the oldest connection that is not being answered; if all are, the oldest of all, since an honest reader
-/// is done in no time. So whoever holds connections open cannot keep a scraper out.
-fn make_room(open: &mut Vec<(AbortHandle, Arc<Activity>)>) {
-    let victim = open.iter().position(|(_, activity)| !activity.is_answering()).unwrap_or_default();
-    open.remove(victim).0.abort();
+/// A connection, for as long as it lasts or is let.
+async fn stay(stream: TcpStream, state: Arc<State>, limits: Limits, visit: Visit, stopping: watch::Receiver<bool>) {
+    let (crowd, activity) = (visit.crowd.clone(), visit.activity.clone());
+    tokio::select! {
+        () = door(stream, state, limits, visit, stopping) => {}
+        () = activity.is_cut_off() => {}
+    }
+    crowd.leave(&activity);
 }
 
 /// A connection that has just been opened, encrypted if it has to be.
@@ -162,6 +163,7 @@ mod tests {
     use tokio::task::yield_now;
 
     use super::*;
+    use crate::web::activity::Activity;
     use crate::web::tests::{PATIENCE, state};
 
     /// Both ends of a connection with room for `room` bytes: the client's, and the server's as a task.
@@ -169,19 +171,11 @@ mod tests {
         room: usize,
         limits: Limits,
     ) -> (tokio::io::DuplexStream, tokio::task::JoinHandle<()>, Arc<Activity>, watch::Sender<bool>) {
-        connect_among(&Arc::new(Semaphore::new(1)), room, limits)
-    }
-
-    /// The same, beside other connections that share the places for scrapes.
-    fn connect_among(
-        scrapes: &Arc<Semaphore>,
-        room: usize,
-        limits: Limits,
-    ) -> (tokio::io::DuplexStream, tokio::task::JoinHandle<()>, Arc<Activity>, watch::Sender<bool>) {
         let (client, server) = duplex(room);
-        let activity = Arc::new(Activity::default());
         let (stop, stopping) = watch::channel(false);
-        let visit = Visit { patience: limits.answer, scrapes: scrapes.clone(), activity: activity.clone() };
+        let crowd = Arc::new(Crowd::new(limits.connections, limits.scrapes));
+        let visit = Visit { patience: limits.answer, activity: crowd.enter(), crowd };
+        let activity = visit.activity.clone();
         let task = tokio::spawn(connection(server, Arc::new(state()), limits, visit, stopping));
         (client, task, activity, stop)
     }
@@ -227,45 +221,5 @@ mod tests {
         let mut got = String::new();
         client.read_to_string(&mut got).await.unwrap();
         assert!(got.ends_with("healthy\n"), "{got:?}");
-    }
-
-    #[tokio::test]
-    async fn a_scrape_too_many_is_told_to_come_again() {
-        let scrapes = Arc::new(Semaphore::new(2));
-        let ask = async |path: &str, room: usize| {
-            let (mut client, task, _, stop) = connect_among(&scrapes, room, Limits::default());
-            client.write_all(format!("GET {path} HTTP/1.1\r\n\r\n").as_bytes()).await.unwrap();
-            let mut first = [0; 12];
-            client.read_exact(&mut first).await.unwrap();
-            (String::from_utf8(first.to_vec()).unwrap(), (client, task, stop))
-        };
-        let (first, stalled) = ask("/metrics", 64).await;
-        let (second, _stalled_too) = ask("/metrics", 64).await;
-        assert_eq!([&*first, &*second], ["HTTP/1.1 200"; 2]);
-        assert_eq!(ask("/metrics", 1 << 20).await.0, "HTTP/1.1 503");
-        assert_eq!(ask("/-/healthy", 1 << 20).await.0, "HTTP/1.1 200", "only scrapes are counted");
-        let (client, task, _stop) = stalled;
-        drop(client);
-        timeout(PATIENCE, task).await.expect("the connection must end").unwrap();
-        for _ in 0..3 {
-            assert_eq!(ask("/metrics", 1 << 20).await.0, "HTTP/1.1 200", "a place is free, and is given back");
-        }
-    }
-
-    #[tokio::test]
-    async fn the_oldest_idle_connection_makes_room() {
-        let mut tasks = JoinSet::new();
-        let mut open: Vec<_> =
-            (0..4).map(|_| (tasks.spawn(std::future::pending::<()>()), Arc::new(Activity::default()))).collect();
-        let ids: Vec<_> = open.iter().map(|(task, _)| task.id()).collect();
-        open[0].1.begin();
-        open[2].1.begin();
-        let left = |open: &[(AbortHandle, Arc<Activity>)]| open.iter().map(|(task, _)| task.id()).collect::<Vec<_>>();
-        make_room(&mut open);
-        assert_eq!(left(&open), [ids[0], ids[2], ids[3]]);
-        make_room(&mut open);
-        assert_eq!(left(&open), [ids[0], ids[2]]);
-        make_room(&mut open);
-        assert_eq!(left(&open), [ids[2]], "if all are being answered, the oldest goes");
     }
 }

@@ -95,7 +95,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
         store.know(&name, &limiter);
         store.lease(&name).await;
         store.keep_session(&name, "settings", &session, at(5).boot).await;
-        store.close(&bench.board).await;
+        store.close(&bench.board, Duration::from_secs(60)).await;
     });
     let files = shelf.0.lock().unwrap();
     PARTS.iter().map(|(_, ending)| files[Path::new(&format!("state{ending}"))].clone()).collect()

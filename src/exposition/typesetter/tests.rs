@@ -13,7 +13,7 @@ const FORMATS: [Format; 2] = [Format::Text, Format::OpenMetrics(Escaping::Unders
 /// The text of an galley, whatever its coding.
 fn read(typesetter: &Typesetter, board: &Board, now: Now, format: Format, coding: Coding) -> String {
     let telemetry = telemetry().gather();
-    let Galley { accounts, rest } = typesetter.set(board, &telemetry, now, format, coding).unwrap();
+    let Galley { accounts, rest, .. } = typesetter.set(board, &telemetry, now, format, coding).unwrap();
     let body = [accounts, rest].concat();
     match coding {
         Coding::Identity => String::from_utf8(body).unwrap(),

@@ -10,6 +10,8 @@ use crate::account::AccountId;
 use crate::failure::ErrorReason;
 use crate::rate_limit::{Quota, Window};
 
+mod desk;
+mod judge;
 mod machine;
 mod reload;
 mod restarts;

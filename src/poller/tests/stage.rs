@@ -112,7 +112,10 @@ impl Provider for Puppet {
         let over = |renewal| Step::SessionOver { renewal, failure: Failure::new(ErrorReason::Auth, "over") };
         match verb {
             "more" => {
-                let request = Request::get(format!("/{}", self.0)).header("at", exchange.at.to_string());
+                let mut request = Request::get(format!("/{}", self.0)).header("at", exchange.at.to_string());
+                if let Some(session) = exchange.session {
+                    request = request.header("token", session.token.expose());
+                }
                 Ok(Step::Send(request.body(Bytes::new()).unwrap()))
             }
             "balance" => Ok(Step::Done(holding(rest))),
@@ -126,6 +129,8 @@ impl Provider for Puppet {
             "expired" => Ok(over(Renewal::Refresh)),
             "dead" => Ok(over(Renewal::LogIn)),
             "panic" => panic!("as the test wants"),
+            // the same without a word
+            "crash" => std::panic::resume_unwind(Box::new("as the test wants")),
             _ => Err(trouble(verb, rest)),
         }
     }

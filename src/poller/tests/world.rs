@@ -1,59 +1,43 @@
-//! A machine on which the exporter lives, ends and starts again, and the judges of what it does meanwhile.
+//! A machine on which the exporter lives, ends and starts again. What it may do meanwhile, its judges know.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::ops::AddAssign;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use super::desk::{Desk, Style};
+use super::judge::{Judge, Tally, judge_arrivals};
 use super::machine::{Clocks, Drive, Log, Wire};
 use super::stage::{Entry, fleet, secs, settle};
-use crate::account::{AccountId, Wallet};
 use crate::board::{AccountStatus, Board};
 use crate::clock::Clock;
+use crate::config::{Config, SecretReader};
 use crate::exposition::Telemetry;
-use crate::failure::ErrorReason;
-use crate::poller::{Edge, Handle, Poller};
+use crate::poller::{Edge, Fleet, Handle, Poller};
+use crate::providers::Login;
 use crate::store::brittle_disk::{BrittleDisk, Crash};
-use crate::store::{Place, Store};
+use crate::store::{Disk, Place, Store};
 
-pub(super) const PROVIDERS: [(&str, [&str; 3]); 2] = [("p", ["a", "b", "c"]), ("q", ["x", "y", "z"])];
+/// The first is asked with each request's own credentials, the second logs in with a password, the third has a refresh
+/// token to begin with.
+pub(super) const PROVIDERS: [(&str, [&str; 3]); 3] =
+    [("p", ["a", "b", "c"]), ("q", ["k", "l", "m"]), ("r", ["x", "y", "z"])];
+const ALL: [bool; 9] = [true; 9];
 pub(super) const STATE: &str = "/state/state";
+const LIMITS: &str = "/state/state.limits";
+pub(super) const SESSIONS: &str = "/state/state.sessions";
 /// Of the configuration's accounts, as it is if it is left out.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that back-off, its jitter included, keeps an account waiting.
 const PATIENCE: Duration = Duration::from_secs(18 * 60);
-
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    pub(super) kills: u64,
-    pub(super) power_failures: u64,
-    pub(super) stops: u64,
-    pub(super) arrivals: u64,
-    pub(super) reloads: u64,
-    pub(super) scrapes: u64,
-    pub(super) disk_troubles: u64,
-    pub(super) clock_events: u64,
-    /// Lives whose first scrape had numbers.
-    pub(super) remembered: u64,
-}
-
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.kills += other.kills;
-        self.power_failures += other.power_failures;
-        self.stops += other.stops;
-        self.arrivals += other.arrivals;
-        self.reloads += other.reloads;
-        self.scrapes += other.scrapes;
-        self.disk_troubles += other.disk_troubles;
-        self.clock_events += other.clock_events;
-        self.remembered += other.remembered;
-    }
-}
+/// The longest that a provider asks to be left alone, or is if it does not say how long.
+const PAUSE: Duration = Duration::from_secs(15 * 60);
+/// The longest until what is known is written again, and then some.
+const SOON: Duration = Duration::from_secs(120);
 
 /// One process.
 struct Life {
@@ -64,6 +48,17 @@ struct Life {
     unkept: Arc<Mutex<bool>>,
 }
 
+/// What the operator has written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Written {
+    configured: [bool; 9],
+    /// Whether each provider is polled half as often.
+    slow: [bool; 3],
+}
+
+/// A file as it was, when that was, and how wrong the wall clock was then.
+type Backup = (&'static str, Vec<u8>, Duration, i64);
+
 /// The machine.
 pub(super) struct World {
     rng: fastrand::Rng,
@@ -71,25 +66,29 @@ pub(super) struct World {
     drive: Arc<Drive>,
     wire: Arc<Wire>,
     boots: u32,
-    rates: [(u32, u64); 2],
-    intervals: [u64; 2],
-    /// Accounts that are configured now, and those that were removed in this life.
-    configured: [bool; 6],
-    removed: BTreeSet<String>,
+    rates: [(u32, u64); 3],
+    intervals: [u64; 3],
+    written: Written,
+    fleets: BTreeMap<Written, Fleet>,
+    /// By provider and the refresh token that it begins with.
+    logins: BTreeMap<(&'static str, Option<usize>), Arc<dyn Login>>,
+    /// Accounts and providers that were removed in this life.
+    removed: BTreeSet<&'static str>,
     is_new: bool,
-    /// When the wall clock was set back in this boot, and by how much.
-    set_back: Vec<(Duration, Duration)>,
-    /// Power failures, and by how much it was set back before them without a trace: nobody can know of it afterwards.
-    untold: Vec<(Duration, Duration)>,
-    counted: BTreeMap<String, u64>,
+    /// Since when nothing is wrong with the disk, as far as that goes.
+    sound_since: Option<Duration>,
+    backup: Option<Backup>,
+    judge: Judge,
     tally: Tally,
+    suspended: Duration,
 }
 
 impl World {
     #[expect(clippy::disallowed_methods, reason = "the beginning of the time that these clocks tell")]
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let clocks = Arc::new(Clocks(Instant::now(), Mutex::default()));
+        let nap = secs(*rng.choice(&[1, 10, 30]).unwrap());
+        let clocks = Arc::new(Clocks(Instant::now(), Mutex::default(), nap));
         // the machine has been up for a while
         clocks.change(|shift| shift.slept = secs(1_000));
         let drive = Arc::new(Drive {
@@ -97,11 +96,28 @@ impl World {
             clocks: clocks.clone(),
             full: Mutex::default(),
             accounts: Mutex::default(),
+            refusals: Mutex::default(),
         });
-        let log =
-            Log { rng: rng.fork(), calm: false, arrivals: BTreeMap::new(), polling: BTreeSet::new(), said: Vec::new() };
+        let desks = [("q", false), ("r", true)].map(|(name, by_refresh_token)| {
+            let style = *rng.choice(&[Style::Strict, Style::Strict, Style::Lenient, Style::Lasting]).unwrap();
+            // the shortest that is believed is half a minute
+            let lifetime = *rng.choice(&[60, 600, 3_600, 36_000]).unwrap();
+            (name, Desk::new(name, style, lifetime, by_refresh_token))
+        });
+        let log = Log {
+            rng: rng.fork(),
+            calm: false,
+            life: 0,
+            arrivals: BTreeMap::new(),
+            polling: BTreeSet::new(),
+            said: Vec::new(),
+            desks: desks.into(),
+            pauses: BTreeMap::new(),
+            not_before: BTreeMap::new(),
+            faults: 0,
+        };
         let wire = Arc::new(Wire { clocks: clocks.clone(), drive: drive.clone(), log: Mutex::new(log) });
-        let intervals = [(); 2].map(|()| *rng.choice(&[20_u64, 60, 300]).unwrap());
+        let intervals = [(); 3].map(|()| *rng.choice(&[30_u64, 120, 300, 300, 600, 900, 1_800]).unwrap());
         // what three accounts need, and hardly more
         let rates = intervals.map(|interval| {
             let per = *rng.choice(&[10_u64, 60, 600, 1_800]).unwrap();
@@ -115,53 +131,98 @@ impl World {
             boots: 0,
             rates,
             intervals,
-            configured: [true; 6],
+            written: Written { configured: ALL, slow: [false; 3] },
+            fleets: BTreeMap::new(),
+            logins: BTreeMap::new(),
             removed: BTreeSet::new(),
             is_new: true,
-            set_back: Vec::new(),
-            untold: Vec::new(),
-            counted: BTreeMap::new(),
+            sound_since: Some(Duration::ZERO),
+            backup: None,
+            judge: Judge::default(),
             tally: Tally::default(),
+            suspended: Duration::ZERO,
         }
     }
 
     /// Trouble for so many hours, then calm in which everything must be well again.
     pub(super) async fn run(mut self, hours: u64) -> Tally {
         let end = self.clocks.real() + secs(hours * 3_600);
-        while self.clocks.real() < end {
+        let life = loop {
             let life = self.start().await;
             let ended_well = self.live(&life).await;
+            let over = self.clocks.real() >= end;
+            if over && self.drive.disk.has_power() && self.rng.bool() {
+                break life;
+            }
             self.end(life, ended_well).await;
-        }
+            if over {
+                self.heal();
+                break self.start().await;
+            }
+        };
         self.heal();
-        self.configured = [true; 6];
+        self.written = Written { configured: ALL, slow: [false; 3] };
         self.wire.log.lock().unwrap().calm = true;
-        let life = self.start().await;
+        for desk in self.wire.log.lock().unwrap().desks.values_mut() {
+            desk.refusing = false;
+        }
+        let fleet = self.fleet();
+        life.handle.configure(fleet).await;
+        // a token that was lost on its way can only be replaced by a person
+        self.reconnect(&life, "r", true).await;
         let longest = self.rates.iter().map(|(_, per)| *per).max().unwrap().max(60);
-        let most = secs(longest * 2 + self.intervals.into_iter().max().unwrap()) + PATIENCE + TIMEOUT;
+        let most = secs(longest * 2 + self.intervals.into_iter().max().unwrap() * 2) + PATIENCE + PAUSE + TIMEOUT;
         let began = self.clocks.real();
         while self.clocks.real() < began + most {
-            sleep(secs(5)).await;
-            self.scrape(&life.edge);
+            sleep(secs(60)).await;
+            self.scrape(&life);
         }
         let now = self.clocks.now();
         for status in life.edge.board.view().accounts {
             assert!(status.fresh(&now).is_some(), "not fresh in time: {status:?}");
         }
         self.end(life, true).await;
-        self.judge_arrivals();
+        let mut log = self.wire.log.lock().unwrap();
+        self.tally.arrivals = judge_arrivals(&mut log, &self.rates);
+        self.tally.faults = log.faults;
+        self.tally.hours_suspended = self.suspended.as_secs() / 3_600;
+        for desk in log.desks.values() {
+            self.tally.logins += desk.logins;
+            self.tally.refreshes += desk.refreshes;
+            self.tally.repeated += desk.repeated;
+            self.tally.logins_refused += desk.refused;
+        }
         self.tally
     }
 
     fn entries(&self) -> Vec<Entry> {
         let entry = |nth: usize| {
             let (name, accounts) = PROVIDERS[nth];
-            let here = accounts.into_iter().enumerate().filter(|(at, _)| self.configured[nth * 3 + at]);
+            let here = accounts.into_iter().enumerate().filter(|(at, _)| self.written.configured[nth * 3 + at]);
             let accounts: Vec<_> = here.map(|(_, account)| account).collect();
-            let (rate, interval) = (self.rates[nth], self.intervals[nth]);
-            (!accounts.is_empty()).then(|| Entry { rate, interval, ..Entry::new(name, &accounts) })
+            let interval = self.intervals[nth] * if self.written.slow[nth] { 2 } else { 1 };
+            (!accounts.is_empty()).then(|| Entry { rate: self.rates[nth], interval, ..Entry::new(name, &accounts) })
         };
-        (0..2).filter_map(entry).collect()
+        (0..3).filter_map(entry).collect()
+    }
+
+    /// As it is written down now, with the secrets of now.
+    fn fleet(&mut self) -> Fleet {
+        let entries = self.entries();
+        let mut fleet = self.fleets.entry(self.written).or_insert_with(|| fleet(&entries)).clone();
+        for (provider, connection) in &mut fleet {
+            connection.login = self.login(&provider.name);
+        }
+        fleet
+    }
+
+    fn login(&mut self, provider: &str) -> Option<Arc<dyn Login>> {
+        let (name, number) = {
+            let log = self.wire.log.lock().unwrap();
+            let desk = log.desks.get(provider)?;
+            (desk.name, desk.configured)
+        };
+        Some(self.logins.entry((name, number)).or_insert_with(|| login(name, number)).clone())
     }
 
     async fn start(&mut self) -> Life {
@@ -177,14 +238,16 @@ impl World {
         let store = Store::open_inline(place, self.is_new, told);
         self.is_new = false;
         let board = Arc::new(Board::default());
-        let fleet = fleet(&self.entries());
+        let fleet = self.fleet();
         if let Some(recalled) = store.recalled() {
             let configs = fleet.iter().flat_map(|(provider, _)| &provider.accounts);
             let known = configs.filter_map(|config| {
                 let memory = recalled.accounts.get(&config.id)?;
                 Some(AccountStatus::recalled(config.clone(), memory, recalled.since))
             });
-            board.recall(known.collect(), recalled.providers);
+            let known: Vec<_> = known.collect();
+            self.expect_patience(&known);
+            board.recall(known, recalled.providers);
         }
         let edge = Arc::new(Edge {
             store: store.clone(),
@@ -193,6 +256,7 @@ impl World {
             board: board.clone(),
             telemetry: Arc::new(Telemetry::new().unwrap()),
         });
+        self.wire.log.lock().unwrap().life += 1;
         let (handle, run) = Poller::new(edge.clone(), self.rng.u64(..)).start();
         let following = async move { store.follow(&board).await };
         let tasks = vec![tokio::spawn(run), tokio::spawn(following)];
@@ -200,23 +264,35 @@ impl World {
         let shown = edge.board.view().accounts;
         let now = self.clocks.now();
         self.tally.remembered += u64::from(shown.iter().any(|status| status.fresh(&now).is_some()));
-        self.scrape(&edge);
-        Life { edge, handle, tasks, unkept }
+        let life = Life { edge, handle, tasks, unkept };
+        self.scrape(&life);
+        life
+    }
+
+    /// Whoever was polled not long ago, and is known so, waits for the next poll as if nothing had happened.
+    fn expect_patience(&mut self, known: &[AccountStatus]) {
+        let promised = known.iter().filter_map(|status| {
+            let until = self.judge.promised(status, &self.clocks)?;
+            Some((status.config.id.account.to_string(), until))
+        });
+        let promised: BTreeMap<_, _> = promised.collect();
+        self.tally.resumed += promised.len() as u64;
+        self.wire.log.lock().unwrap().not_before = promised;
     }
 
     /// True if it is to be told to stop; else it is killed, or dead already.
     async fn live(&mut self, life: &Life) -> bool {
-        let longest = *self.rng.choice(&[1, 10, 100, 1_000, 10_000]).unwrap();
+        let longest = *self.rng.choice(&[1, 10, 100, 1_000, 10_000, 20_000]).unwrap();
         let end = self.clocks.real() + Duration::from_millis(self.rng.u64(0..longest * 1_000));
         if self.rng.u8(..) < 110 {
             let operations = *self.rng.choice(&[10, 100, 1_000]).unwrap();
             self.drive.disk.crash_after(self.rng.usize(0..operations));
         }
         while self.clocks.real() < end && self.drive.disk.has_power() {
-            let nap = *self.rng.choice(&[10, 1_000, 30_000]).unwrap();
+            let nap = *self.rng.choice(&[10, 2_000, 30_000, 300_000]).unwrap();
             sleep(Duration::from_millis(self.rng.u64(0..nap)).min(end.saturating_sub(self.clocks.real()))).await;
             if self.drive.disk.has_power() {
-                self.scrape(&life.edge);
+                self.scrape(life);
                 self.meddle(life).await;
             }
         }
@@ -227,40 +303,89 @@ impl World {
     async fn meddle(&mut self, life: &Life) {
         match self.rng.u8(..) {
             0..3 => {
-                let nth = self.rng.usize(..6);
-                self.configured[nth] = !self.configured[nth];
-                if !self.configured[nth] {
+                let nth = self.rng.usize(..9);
+                self.written.configured[nth] = !self.written.configured[nth];
+                if !self.written.configured[nth] {
                     let (provider, names) = PROVIDERS[nth / 3];
-                    self.removed.insert(format!("{provider} {}", names[nth % 3]));
-                    self.removed.insert(format!("{provider} "));
+                    self.removed.extend([provider, names[nth % 3]]);
                 }
-                life.handle.configure(fleet(&self.entries())).await;
-                self.tally.reloads += 1;
+                self.reload(life).await;
             }
             3 => {
+                let nth = self.rng.usize(..3);
+                self.written.slow[nth] = !self.written.slow[nth];
+                self.reload(life).await;
+            }
+            4 => {
                 let mut full = self.drive.full.lock().unwrap();
                 *full = !*full;
                 self.tally.disk_troubles += u64::from(*full);
+                drop(full);
+                self.sound_since = None;
             }
-            4 => {
+            5 => {
                 self.drive.disk.fail_with(Some(io::ErrorKind::ReadOnlyFilesystem));
                 self.tally.disk_troubles += 1;
+                self.sound_since = None;
             }
-            5..8 => self.drive.disk.fail_with(None),
-            8 => {
-                let by = self.rng.i64(-7_200..7_200);
+            6..9 => {
+                self.drive.disk.fail_with(None);
+                let full = *self.drive.full.lock().unwrap();
+                self.sound_since = self.sound_since.or((!full).then(|| self.clocks.real()));
+            }
+            9 => {
+                let furthest = *self.rng.choice(&[100, 7_200, 100_000]).unwrap();
+                let by = self.rng.i64(-furthest..furthest);
                 self.clocks.change(|shift| shift.wall += by);
                 if by < 0 {
-                    self.set_back.push((self.clocks.real(), secs(by.unsigned_abs())));
+                    self.judge.set_back.push((self.clocks.real(), secs(by.unsigned_abs())));
                 }
                 self.tally.clock_events += 1;
             }
-            9 => {
-                let span = secs(self.rng.u64(1..10_000));
+            10 | 11 => {
+                let longest = *self.rng.choice(&[60, 600, 10_000]).unwrap();
+                let span = secs(self.rng.u64(1..longest));
                 self.clocks.change(|shift| shift.slept += span);
+                self.suspended += span;
                 self.tally.clock_events += 1;
             }
-            10.. => {}
+            12 => {
+                let name = *self.rng.choice(&["q", "r"]).unwrap();
+                let anew = self.rng.bool();
+                self.reconnect(life, name, anew).await;
+            }
+            13..15 => {
+                let name = *self.rng.choice(&["q", "r"]).unwrap();
+                let mut log = self.wire.log.lock().unwrap();
+                let refusing = self.rng.u8(..) < 80;
+                log.desk(name).refusing = refusing;
+            }
+            15.. => {}
+        }
+    }
+
+    async fn reload(&mut self, life: &Life) {
+        self.wire.log.lock().unwrap().not_before.clear();
+        let fleet = self.fleet();
+        life.handle.configure(fleet).await;
+        self.tally.reloads += 1;
+    }
+
+    /// The secrets of an entry are replaced by others that are as good, and the token to begin with as well, or not.
+    async fn reconnect(&mut self, life: &Life, name: &'static str, anew: bool) {
+        {
+            let mut log = self.wire.log.lock().unwrap();
+            log.not_before.clear();
+            let desk = log.desk(name);
+            if anew && desk.configured.is_some() {
+                desk.operator_logs_in();
+            }
+        }
+        let connection = self.fleet().into_iter().find(|(provider, _)| &*provider.name == name);
+        if let Some((provider, connection)) = connection {
+            // those who are on their way to a login have the old ones
+            self.wire.log.lock().unwrap().desk(name).reconnected(self.clocks.real());
+            life.handle.reconnect(provider.name.clone(), connection).await;
         }
     }
 
@@ -270,11 +395,12 @@ impl World {
         if well {
             self.tally.stops += 1;
             handle.stop(secs(5)).await;
-            edge.store.close(&edge.board).await;
+            edge.store.close(&edge.board, secs(1)).await;
             if self.drive.disk.has_power() {
-                self.scrape(&edge);
+                self.judge.look(&edge.board, &self.clocks, &self.wire.log.lock().unwrap());
             }
         }
+        self.judge.last_look(&edge.board, &self.clocks);
         for task in tasks {
             task.abort();
             // however it ended
@@ -286,26 +412,33 @@ impl World {
         {
             let mut log = self.wire.log.lock().unwrap();
             assert!(log.polling.is_empty(), "somebody polls on: {:?}", log.polling);
-            for arrival in log.arrivals.values_mut().flatten() {
+            for arrival in log.arrivals.values_mut().flat_map(|arrivals| arrivals.iter_mut().rev().take(100)) {
                 *arrival = (*arrival).min(now);
+            }
+            log.pauses.clear();
+            for desk in log.desks.values_mut() {
+                assert!(!desk.in_flight, "somebody logs in");
+                desk.life_ends(|token| self.drive.is_kept(token));
             }
         }
         if *unkept.lock().unwrap() {
-            self.counted.clear();
+            self.judge.forget_counters(|_| true);
         }
         let removed = std::mem::take(&mut self.removed);
-        self.counted.retain(|name, _| !removed.iter().any(|removed| name.starts_with(removed)));
+        self.judge.forget_counters(|name| removed.contains(name));
         if self.drive.disk.has_power() && self.rng.bool() {
             self.tally.kills += u64::from(!well);
             sleep(Duration::from_millis(self.rng.u64(0..5_000))).await;
             // the power stays
             self.drive.disk.crash_after(usize::MAX);
+            self.let_somebody_in();
             return;
         }
         self.tally.power_failures += 1;
         let (written, certain) = *self.drive.accounts.lock().unwrap();
-        let unwritten = std::mem::take(&mut self.set_back).into_iter().filter(|(at, _)| !certain || *at >= written);
-        self.untold.push((self.clocks.real(), unwritten.map(|(_, by)| by).sum()));
+        let set_back = std::mem::take(&mut self.judge.set_back);
+        let unwritten = set_back.into_iter().filter(|(at, _)| !certain || *at >= written);
+        self.judge.untold.push((self.clocks.real(), unwritten.map(|(_, by)| by).sum()));
         let crash = *self.rng.choice(&[Crash::LosesAll, Crash::KeepsAPart, Crash::KeepsAll]).unwrap();
         self.drive.disk.restart(crash);
         self.boots += 1;
@@ -315,63 +448,94 @@ impl World {
         sleep(secs(self.rng.u64(1..30))).await;
     }
 
+    /// While nothing runs, somebody may remove, damage or restore a file.
+    fn let_somebody_in(&mut self) {
+        if self.sound_since.is_none() || self.rng.u8(..) >= 40 {
+            return;
+        }
+        let path = *self.rng.choice(&[LIMITS, SESSIONS]).unwrap();
+        let Some(mut bytes) = self.drive.disk.read(Path::new(path)).unwrap() else { return };
+        let wall = self.clocks.1.lock().unwrap().wall;
+        match self.rng.u8(..3) {
+            0 => self.drive.plant(Path::new(path), None),
+            1 => {
+                let at = self.rng.usize(..bytes.len());
+                // not in the first words: a file that is not ours is never touched again
+                let at = at.max(bytes.len() / 2);
+                bytes[at] ^= 1;
+                self.drive.plant(Path::new(path), Some(&bytes));
+            }
+            _ => {
+                let now = self.clocks.real();
+                let Some((path, old, at, shift)) = self.backup.take() else {
+                    self.backup = Some((path, bytes, now, wall));
+                    return;
+                };
+                // one that is put back in the minute of its writing passes for the last one
+                if now.saturating_sub(at) > secs(62) && shift == wall {
+                    self.drive.plant(Path::new(path), Some(&old));
+                    if path == SESSIONS {
+                        self.spoil_sessions();
+                    }
+                    self.tally.vandals += 1;
+                }
+                return;
+            }
+        }
+        self.tally.vandals += 1;
+        if path == SESSIONS {
+            self.spoil_sessions();
+        }
+    }
+
+    fn spoil_sessions(&self) {
+        for desk in self.wire.log.lock().unwrap().desks.values_mut() {
+            desk.spoiled(self.clocks.real());
+        }
+    }
+
     fn heal(&mut self) {
         *self.drive.full.lock().unwrap() = false;
         self.drive.disk.fail_with(None);
         self.drive.disk.crash_after(usize::MAX);
+        self.sound_since = self.sound_since.or(Some(self.clocks.real()));
     }
 
-    /// What is shown now: numbers that were said, young enough by the real time; counters that are not set back.
-    fn scrape(&mut self, edge: &Edge) {
+    fn scrape(&mut self, life: &Life) {
         self.tally.scrapes += 1;
-        let (now, real) = (self.clocks.now(), self.clocks.real());
-        let view = edge.board.view();
-        let mut counts = Vec::new();
-        for status in &view.accounts {
-            let AccountId { provider, account } = &status.config.id;
-            let name = format!("{provider} {account}");
-            counts.push((format!("{name} polls"), status.polls));
-            let failures: u64 = ErrorReason::ALL.into_iter().map(|reason| status.failures(reason)).sum();
-            counts.push((format!("{name} failures"), failures));
-            for flow in &status.flows {
-                if flow.wallet == Wallet::new("payout") {
-                    counts.push((
-                        format!("{name} inflow"),
-                        flow.inflow.to_string().split('.').next().unwrap().parse().unwrap(),
-                    ));
+        let log = self.wire.log.lock().unwrap();
+        self.judge.look(&life.edge.board, &self.clocks, &log);
+        // what a disk in trouble did not take, it takes soon afterwards
+        let now = self.clocks.real();
+        if self.sound_since.is_some_and(|since| now.saturating_sub(since) > SOON) {
+            for desk in log.desks.values() {
+                if let Some(token) = desk.held_for(SOON, log.life, now) {
+                    assert!(self.drive.is_kept(&token), "{token} is not kept after all this time");
                 }
             }
-            if let Some(snapshot) = status.fresh(&now) {
-                let shown = snapshot.reading().balances()[0].available.unwrap().to_string();
-                let log = self.wire.log.lock().unwrap();
-                let (whose, asked) = &log.said[shown.parse::<usize>().unwrap() - 1];
-                assert_eq!(whose, &**account, "a number under another name");
-                let age = real.saturating_sub(*asked);
-                // times in files are whole milliseconds
-                let untold = self.untold.iter().filter(|(at, _)| at >= asked).map(|(_, by)| *by).sum::<Duration>();
-                let most = status.config.stale_after + untold + Duration::from_millis(2);
-                assert!(age <= most, "{name}: shown at an age of {age:?}, {most:?} allowed");
-            }
-        }
-        for status in &view.providers {
-            counts.push((format!("{} requests", status.name), status.counts.requests));
-        }
-        for (name, count) in counts {
-            let before = self.counted.insert(name.clone(), count).unwrap_or_default();
-            assert!(count >= before, "{name} is set back from {before} to {count}");
         }
     }
+}
 
-    fn judge_arrivals(&mut self) {
-        let mut log = self.wire.log.lock().unwrap();
-        for ((name, _), (requests, per)) in PROVIDERS.iter().zip(self.rates) {
-            let Some(arrivals) = log.arrivals.get_mut(name) else { continue };
-            arrivals.sort_unstable();
-            self.tally.arrivals += arrivals.len() as u64;
-            for window in arrivals.windows(requests as usize + 1) {
-                let span = window[requests as usize].checked_sub(window[0]).unwrap();
-                assert!(span >= secs(per), "{name}: {requests} + 1 requests arrived in {span:?} at {:?}", window[0]);
-            }
-        }
-    }
+/// The real client of the token endpoint.
+fn login(name: &str, number: Option<usize>) -> Arc<dyn Login> {
+    let grant = match number {
+        None => "{ grant: password, username: u, password: { env: PASSWORD }",
+        Some(_) => "{ grant: refresh_token, refresh_token: { env: TOKEN }",
+    };
+    let text = format!(
+        "
+providers:
+  - name: {name}
+    api: dialog
+    base_url: http://127.0.0.1:1/{name}
+    currency: LKR
+    login: {grant}, client_id: c, client_secret: {{ env: SECRET }} }}
+    accounts: [{{ name: one, msisdn: \"94770000000\" }}]"
+    );
+    let token = format!("{name}-r-{}", number.unwrap_or_default());
+    let secrets = [("PASSWORD", format!("password of {name}")), ("TOKEN", token), ("SECRET", "s".to_owned())];
+    let secrets = secrets.into_iter().map(|(variable, secret)| (variable.to_owned(), secret)).collect();
+    let config = Config::parse(&text).unwrap();
+    config.providers[0].connect(&SecretReader::with_environment(secrets)).unwrap().login.unwrap()
 }

@@ -1,13 +1,15 @@
 //! Who may come in: names and bcrypt hashes.
 //!
-//! A comparison is slow on purpose, so there is one at a time, on a thread of its own, and few may wait for it. Who was
-//! right once is remembered and never waits again: a flood of wrong passwords does not keep Prometheus out.
+//! A comparison is slow on purpose, so there is one at a time, on a thread of its own that gives way to others. Who was
+//! right once is remembered and never waits again: a flood of wrong passwords does not keep Prometheus out. Who comes
+//! for the first time is next: those who guess and wait for each answer do not form a queue before him.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,11 +17,16 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-/// Comparisons that may wait for the one that is under way.
-const WAITING: usize = 8;
+/// Comparisons that may wait for the one that is under way. One more turns away the one that has waited for longest.
+const WAITING: usize = 256;
+/// How long anybody waits. Prometheus gives up after so long, too.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// By how much the thread gives way to polls and scrapes.
+const NICENESS: i32 = 5;
 /// Most that are remembered. Only who knows a password fills it.
 const REMEMBERED: usize = 1_024;
 /// What a comparison may cost: at 14 one takes about a second.
@@ -56,9 +63,14 @@ impl TryFrom<String> for Hash {
 }
 
 impl Hash {
-    fn cost(&self) -> &str {
-        self.0.get(4..6).unwrap_or_default()
+    fn cost(&self) -> u32 {
+        self.0.get(4..6).and_then(|cost| cost.parse().ok()).unwrap_or_default()
     }
+}
+
+/// A hash that no password has.
+fn nobodys(cost: u32) -> String {
+    format!("$2b${cost:02}${NOBODY}")
 }
 
 impl fmt::Debug for Hash {
@@ -71,14 +83,14 @@ impl fmt::Debug for Hash {
 #[derive(Debug, Default)]
 pub(super) struct Users {
     hashes: BTreeMap<String, Hash>,
-    nobody: String,
+    /// Of the hash that takes longest.
+    most_cost: u32,
 }
 
 impl Users {
     pub(super) fn new(hashes: BTreeMap<String, Hash>) -> Self {
-        let cost = hashes.values().map(Hash::cost).max().unwrap_or("04");
-        let nobody = format!("$2b${cost}${NOBODY}");
-        Self { hashes, nobody }
+        let most_cost = hashes.values().map(Hash::cost).max().unwrap_or(*COSTS.start());
+        Self { hashes, most_cost }
     }
 
     /// True if everybody may come in.
@@ -96,18 +108,43 @@ impl Users {
         let colon = decoded.iter().position(|byte| *byte == b':')?;
         let (user, password) = (&decoded[..colon], &decoded[colon + 1..]);
         let known = std::str::from_utf8(user).ok().and_then(|user| self.hashes.get(user));
-        let hash = known.map_or(&self.nobody, |hash| &hash.0).clone();
+        let (hash, cost) =
+            known.map_or_else(|| (nobodys(self.most_cost), self.most_cost), |hash| (hash.0.clone(), hash.cost()));
         let key = key([user, hash.as_bytes(), password]);
-        Some(Claim { key, hash, password: Zeroizing::new(password.to_vec()), is_known: known.is_some() })
+        // a cost more takes twice as long, so each of these takes as long as all before it
+        let padding = (cost..self.most_cost).map(nobodys).collect();
+        let password = Zeroizing::new(password.to_vec());
+        Some(Claim { key, is_known: known.is_some(), comparison: Comparison { hash, padding, password } })
     }
 }
 
 /// A name and a password that somebody has sent.
 pub(super) struct Claim {
     key: [u8; 32],
-    hash: String,
-    password: Zeroizing<Vec<u8>>,
     is_known: bool,
+    comparison: Comparison,
+}
+
+/// What a password is compared with.
+struct Comparison {
+    hash: String,
+    /// Compared with as well by who is wrong, so that being wrong takes equally long for every name.
+    padding: Vec<String>,
+    password: Zeroizing<Vec<u8>>,
+}
+
+impl Comparison {
+    fn is_right(&self) -> bool {
+        // an unreadable hash lets nobody in
+        let compare = |hash: &String| bcrypt::verify(&*self.password, hash).unwrap_or(false);
+        let is_right = compare(&self.hash);
+        if !is_right {
+            for hash in &self.padding {
+                compare(hash);
+            }
+        }
+        is_right
+    }
 }
 
 /// Each part with its length, so that no two triples are hashed alike.
@@ -131,29 +168,67 @@ pub(super) enum Verdict {
     Busy,
 }
 
-struct Comparison {
-    hash: String,
-    password: Zeroizing<Vec<u8>>,
+struct Waiting {
+    comparison: Comparison,
     verdict: oneshot::Sender<bool>,
 }
 
+/// Who waits for a comparison.
+#[derive(Default)]
+struct Queue {
+    waiting: Mutex<(VecDeque<Waiting>, bool)>,
+    bell: Condvar,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, (VecDeque<Waiting>, bool)> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts one at the end, which is where the next is taken from.
+    fn push(&self, new: Waiting) {
+        let (waiting, _) = &mut *self.lock();
+        if waiting.len() >= WAITING {
+            waiting.pop_front();
+        }
+        waiting.push_back(new);
+        self.bell.notify_one();
+    }
+
+    /// The one who came last; none if it is all over.
+    ///
+    /// In the order of their coming a newcomer would wait for everybody who guesses. This way only for those who come
+    /// while one comparison is under way; and who guesses and waits for the answer does not.
+    fn next(&self) -> Option<Waiting> {
+        let is_idle = |(waiting, is_over): &mut (VecDeque<_>, bool)| waiting.is_empty() && !*is_over;
+        let mut queue = self.bell.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
+        queue.0.pop_back()
+    }
+
+    fn end(&self) {
+        *self.lock() = (VecDeque::new(), true);
+        self.bell.notify_one();
+    }
+}
+
 /// Compares passwords, and remembers who was right.
-#[derive(Debug)]
 pub(super) struct Porter {
-    queue: mpsc::Sender<Comparison>,
+    queue: Arc<Queue>,
     right: Mutex<HashSet<[u8; 32]>>,
 }
 
 impl Porter {
     /// Starts its thread, which ends with it.
     pub(super) fn start() -> io::Result<Self> {
-        let (queue, mut waiting) = mpsc::channel::<Comparison>(WAITING);
+        let queue = Arc::new(Queue::default());
+        let theirs = queue.clone();
         thread::Builder::new().name("passwords".to_owned()).spawn(move || {
-            while let Some(Comparison { hash, password, verdict }) = waiting.blocking_recv() {
+            // of this thread alone; where that is forbidden it goes without
+            let _ = rustix::process::setpriority_process(None, NICENESS);
+            while let Some(Waiting { comparison, verdict }) = theirs.next() {
                 // whoever has hung up need not be compared with
                 if !verdict.is_closed() {
-                    // an unreadable hash lets nobody in
-                    let _ = verdict.send(bcrypt::verify(&*password, &hash).unwrap_or(false));
+                    let _ = verdict.send(comparison.is_right());
                 }
             }
         })?;
@@ -161,15 +236,14 @@ impl Porter {
     }
 
     pub(super) async fn admits(&self, claim: Claim) -> Verdict {
-        let Claim { key, hash, password, is_known } = claim;
+        let Claim { key, is_known, comparison } = claim;
         if self.right.lock().unwrap_or_else(PoisonError::into_inner).contains(&key) {
             return Verdict::Right;
         }
         let (verdict, is_right) = oneshot::channel();
-        if self.queue.try_send(Comparison { hash, password, verdict }).is_err() {
-            return Verdict::Busy;
-        }
-        if !is_right.await.unwrap_or(false) || !is_known {
+        self.queue.push(Waiting { comparison, verdict });
+        let Ok(Ok(is_right)) = timeout(PATIENCE, is_right).await else { return Verdict::Busy };
+        if !is_right || !is_known {
             return Verdict::Wrong;
         }
         let mut right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,6 +252,12 @@ impl Porter {
         }
         right.insert(key);
         Verdict::Right
+    }
+}
+
+impl Drop for Porter {
+    fn drop(&mut self) {
+        self.queue.end();
     }
 }
 
@@ -257,11 +337,22 @@ mod tests {
     }
 
     #[test]
-    fn nobody_costs_as_much_as_somebody() {
-        let users = users(6);
-        let parts: bcrypt::HashParts = users.nobody.parse().unwrap();
-        assert_eq!(parts.get_cost(), 6);
-        assert_eq!(bcrypt::verify("anything", &users.nobody).ok(), Some(false), "it is compared in earnest");
+    fn being_wrong_takes_as_long_for_every_name() {
+        let hash = |cost| Hash::try_from(bcrypt::hash("open sesame", cost).unwrap()).unwrap();
+        let hashes = [("ali", hash(4)), ("cassim", hash(7)), ("morgiana", hash(5))];
+        let users = Users::new(hashes.into_iter().map(|(name, hash)| (name.to_owned(), hash)).collect());
+        for name in ["ali", "cassim", "morgiana", "nobody", ""] {
+            let Comparison { hash, padding, password } =
+                users.claim(&headers(&format!("{name}:x"))).unwrap().comparison;
+            let cost = |hash: &String| hash.parse::<bcrypt::HashParts>().unwrap().get_cost();
+            let rounds: u32 = padding.iter().chain([&hash]).map(|hash| 1 << cost(hash)).sum();
+            assert_eq!(rounds, 1 << 7, "{name}");
+            for hash in padding.iter().chain([&hash]) {
+                assert_eq!(bcrypt::verify(&*password, hash).ok(), Some(false), "it is compared in earnest");
+            }
+        }
+        let right = users.claim(&headers("ali:open sesame")).unwrap();
+        assert!(right.comparison.is_right());
     }
 
     #[test]
@@ -277,16 +368,68 @@ mod tests {
         assert_eq!(porter.admits(claim("ali:open sesame")).await, Verdict::Right);
         let mut flood: Vec<_> = (0..10_000).map(|n| Box::pin(porter.admits(claim(&format!("ali:{n}"))))).collect();
         let mut busy = 0;
-        for guess in &mut flood {
-            if let std::task::Poll::Ready(verdict) = glance(guess).await {
-                // a comparison may be over by the time that one looks
-                assert_ne!(verdict, Verdict::Right);
-                busy += usize::from(verdict == Verdict::Busy);
+        for _ in 0..2 {
+            for guess in &mut flood {
+                if let std::task::Poll::Ready(verdict) = glance(guess).await {
+                    // a comparison may be over by the time that one looks
+                    assert_ne!(verdict, Verdict::Right);
+                    busy += usize::from(verdict == Verdict::Busy);
+                    *guess = Box::pin(porter.admits(claim("ali:open barley")));
+                }
             }
         }
         assert!(busy > 0, "nobody was turned away");
         let mut honest = Box::pin(porter.admits(claim("ali:open sesame")));
         assert_eq!(glance(&mut honest).await, std::task::Poll::Ready(Verdict::Right), "at once");
+    }
+
+    #[test]
+    fn who_comes_last_is_next() {
+        let users = users(4);
+        let queue = Queue::default();
+        let wait = |number: usize| {
+            let claim = users.claim(&headers(&format!("ali:{number}"))).unwrap();
+            let (verdict, outcome) = oneshot::channel();
+            queue.push(Waiting { comparison: claim.comparison, verdict });
+            outcome
+        };
+        let mut outcomes: Vec<_> = (0..WAITING + 2).map(wait).collect();
+        let turned_away: Vec<_> = outcomes.iter_mut().filter_map(|outcome| outcome.try_recv().err()).collect();
+        let is_closed = |error: &&oneshot::error::TryRecvError| **error == oneshot::error::TryRecvError::Closed;
+        assert_eq!(turned_away.iter().filter(is_closed).count(), 2);
+        for number in [WAITING + 1, WAITING, WAITING - 1] {
+            assert_eq!(*queue.next().unwrap().comparison.password, number.to_string().into_bytes());
+        }
+        queue.end();
+        assert!(queue.next().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_stranger_who_is_right_passes_those_who_guess() {
+        const GUESSERS: usize = 100;
+        let (users, porter) = (users(8), Arc::new(Porter::start().unwrap()));
+        let users = Arc::new(users);
+        let guesses = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let guess = |number: usize| {
+            let (users, porter, guesses) = (users.clone(), porter.clone(), guesses.clone());
+            async move {
+                loop {
+                    let claim = users.claim(&headers(&format!("ali:{number}"))).unwrap();
+                    assert_eq!(porter.admits(claim).await, Verdict::Wrong);
+                    guesses.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+            }
+        };
+        let crowd: Vec<_> = (0..GUESSERS).map(|number| tokio::spawn(guess(number))).collect();
+        while guesses.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let before = guesses.load(std::sync::atomic::Ordering::Relaxed);
+        let claim = users.claim(&headers("ali:open sesame")).unwrap();
+        assert_eq!(porter.admits(claim).await, Verdict::Right);
+        let passed = guesses.load(std::sync::atomic::Ordering::Relaxed) - before;
+        assert!(passed < GUESSERS / 4, "{passed} guesses came first");
+        crowd.iter().for_each(tokio::task::JoinHandle::abort);
     }
 
     /// One look at a future.

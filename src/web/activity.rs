@@ -1,0 +1,98 @@
+//! What a connection is doing, as far as it matters to others.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+/// Counts everything that gets on, so that one sees who has not for how long: in events, and not in seconds.
+pub(super) type Events = Arc<AtomicU64>;
+
+/// One connection's.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    /// From the request to the last byte of its answer.
+    answering: AtomicBool,
+    /// Whether what is asked for is a scrape.
+    scraping: AtomicBool,
+    /// Whether it has had a whole scrape.
+    has_scraped: AtomicBool,
+    /// The number of the edition that is being read; 0 is none.
+    edition: AtomicU64,
+    events: Events,
+    /// The event at which it came, asked, or took something last.
+    last: AtomicU64,
+    leave: Notify,
+}
+
+impl Activity {
+    /// Of who has just come.
+    pub(super) fn new(events: &Events) -> Self {
+        let new = Self { events: events.clone(), ..Self::default() };
+        new.gets_on();
+        new
+    }
+
+    /// A request has come.
+    pub(super) fn begin(&self) {
+        self.gets_on();
+        self.answering.store(true, Ordering::Relaxed);
+    }
+
+    /// The request is for a scrape.
+    pub(super) fn begin_scrape(&self) {
+        self.scraping.store(true, Ordering::Relaxed);
+    }
+
+    /// The answer has left.
+    pub(super) fn end(&self) {
+        self.gets_on();
+        self.edition.store(0, Ordering::Relaxed);
+        self.answering.store(false, Ordering::Relaxed);
+        if self.scraping.swap(false, Ordering::Relaxed) {
+            self.has_scraped.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Something was taken.
+    pub(super) fn gets_on(&self) {
+        self.last.store(self.events.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// How much has happened since it got on.
+    pub(super) fn age(&self) -> u64 {
+        self.events.load(Ordering::Relaxed).saturating_sub(self.last.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn is_answering(&self) -> bool {
+        self.answering.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_scraping(&self) -> bool {
+        self.scraping.load(Ordering::Relaxed)
+    }
+
+    /// Between two scrapes.
+    pub(super) fn rests(&self) -> bool {
+        self.has_scraped.load(Ordering::Relaxed) && !self.is_answering()
+    }
+
+    /// What is sent is this edition.
+    pub(super) fn reads(&self, edition: u64) {
+        self.edition.store(edition, Ordering::Relaxed);
+    }
+
+    pub(super) fn edition(&self) -> u64 {
+        self.edition.load(Ordering::Relaxed)
+    }
+
+    /// The connection has to end.
+    pub(super) fn cut_off(&self) {
+        self.leave.notify_one();
+    }
+
+    /// Resolves when the connection has to end.
+    pub(super) async fn is_cut_off(&self) {
+        self.leave.notified().await;
+    }
+}
