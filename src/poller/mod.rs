@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -165,6 +165,8 @@ pub struct Poller {
     targets: BTreeMap<AccountId, Arc<Target>>,
     gates: BTreeMap<Arc<str>, Arc<Gate>>,
     links: BTreeMap<Arc<str>, (Arc<ProviderConfig>, Arc<Link>)>,
+    /// The sessions of entries that have left, for as long as somebody is on the way with them.
+    left: BTreeMap<Arc<str>, (Arc<ProviderConfig>, Weak<Sessions>, u32)>,
     tasks: JoinSet<Result<Snapshot, Failure>>,
     under_way: HashMap<Id, Poll>,
 }
@@ -179,6 +181,7 @@ impl Poller {
             targets: BTreeMap::new(),
             gates: BTreeMap::new(),
             links: BTreeMap::new(),
+            left: BTreeMap::new(),
             tasks: JoinSet::new(),
             under_way: HashMap::new(),
         }
@@ -261,9 +264,12 @@ impl Poller {
                 self.schedule.expedite(id, now.boot);
             }
         }
-        for name in self.links.keys().filter(|name| !links.contains_key(*name)) {
+        for (name, (provider, link)) in self.links.iter().filter(|(name, _)| !links.contains_key(*name)) {
             self.edge.telemetry.forget_provider(name);
+            let sessions = Arc::downgrade(&link.sessions);
+            self.left.insert(name.clone(), (provider.clone(), sessions, link.secrets));
         }
+        self.left.retain(|name, (_, sessions, _)| !links.contains_key(name) && sessions.strong_count() > 0);
         (self.targets, self.links) = (targets, links);
         // a provider that left keeps its gate until nobody is on the way to it and what was sent through it counts
         // no more
@@ -304,10 +310,15 @@ impl Poller {
     /// The sessions of a provider entry that logs in as before, be it before a restart; else none. And how often its
     /// secrets were replaced.
     fn sessions(&self, provider: &ProviderConfig) -> (Arc<Sessions>, u32) {
-        match self.links.get(&provider.name) {
-            Some((before, link)) if before.same_connection(provider) => (link.sessions.clone(), link.secrets),
-            Some((_, link)) => {
-                link.sessions.replaced.store(true, Ordering::Relaxed);
+        let live = self.links.get(&provider.name).map(|(before, link)| (before, link.sessions.clone(), link.secrets));
+        let left = || {
+            let (before, sessions, secrets) = self.left.get(&provider.name)?;
+            Some((before, sessions.upgrade()?, *secrets))
+        };
+        match live.or_else(left) {
+            Some((before, sessions, secrets)) if before.same_connection(provider) => (sessions, secrets),
+            Some((_, sessions, _)) => {
+                sessions.replaced.store(true, Ordering::Relaxed);
                 Default::default()
             }
             None => {

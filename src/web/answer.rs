@@ -183,9 +183,7 @@ async fn reload(state: &State, patience: Duration) -> Answer {
 }
 
 fn accounts<B>(state: &State, visit: &Visit, request: &Request<B>) -> Answer {
-    let query = Query::parse(request.uri().query());
-    let answer =
-        described(state, visit, request, "accounts", "application/json", |view, now| api::accounts(view, &query, now));
+    let answer = asked_for(state, visit, request, JSON, api::accounts);
     with(answer, VARY, HeaderValue::from_static("Accept-Encoding"))
 }
 
@@ -225,39 +223,38 @@ async fn poll_now(state: &State, patience: Duration, name: Name<'_>, headers: &H
 const ELSEWHERE: &str = "this request comes from a page of another site; if it does not, let the proxy in between pass \
     the headers Host and Sec-Fetch-Site on";
 
+const JSON: &str = "application/json";
+
 fn json_of(status: StatusCode, json: String) -> Answer {
-    of_parts(status, "application/json", Bytes::from(json).into())
+    of_parts(status, JSON, Bytes::from(json).into())
 }
 
-fn people<B>(state: &State, visit: &Visit, request: &Request<B>) -> Answer {
-    let query = Query::parse(request.uri().query());
-    let may_poll = state.prompter.is_some();
-    let answer = described(state, visit, request, "page", "text/html; charset=utf-8", |view, now| {
-        page::render(view, &query, now, &state.paths, may_poll)
-    });
-    of_people(answer)
-}
-
-/// What a query asks for, as a text that is named `name` and made by `write`.
-fn described<B>(
+/// A text about the accounts that the request's query asks for.
+fn asked_for<B>(
     state: &State,
     visit: &Visit,
     request: &Request<B>,
-    name: &str,
     content_type: &'static str,
-    write: impl FnOnce(&View, &Now) -> String,
+    render: impl FnOnce(&View, &Query, &Now) -> String,
 ) -> Answer {
-    let make = |now: &Now, coding| {
+    let query = request.uri().query();
+    let name = format!("{content_type}?{}", query.unwrap_or_default());
+    let query = Query::parse(query);
+    shared(state, visit, request.headers(), name.into(), content_type, |now, coding| {
         let view = state.view();
-        let text = write(&view, now);
+        let text = render(&view, &query, now);
         let bytes = match coding {
             Coding::Gzip => gzip(&text)?,
             Coding::Identity => text.into_bytes(),
         };
         Some((Bytes::from(bytes).into(), Moment::of(&view, *now)))
-    };
-    let name = format!("{name}?{}", request.uri().query().unwrap_or_default());
-    shared(state, visit, request.headers(), name.into(), content_type, make)
+    })
+}
+
+fn people<B>(state: &State, visit: &Visit, request: &Request<B>) -> Answer {
+    of_people(asked_for(state, visit, request, "text/html; charset=utf-8", |view, query, now| {
+        page::render(view, query, now, &state.paths, state.prompter.is_some())
+    }))
 }
 
 /// A page with all that keeps it to itself.

@@ -49,8 +49,8 @@ pub struct State {
     guard: Arc<Guard>,
     press: edition::Press,
     reloader: Option<Arc<dyn Reloader>>,
-    prompter: Option<Arc<dyn Prompter>>,
     typesetter: Typesetter,
+    prompter: Option<Arc<dyn Prompter>>,
     /// Once ready, always ready.
     ready: AtomicBool,
 }
