@@ -124,7 +124,7 @@ mod tests {
             let json = serde_json::to_string(&secret).unwrap();
             let twice = serde_json::to_string(&json).unwrap();
             let form: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-            for disguise in [&secret, json.trim_matches('"'), &twice, &form] {
+            for disguise in [&secret, &json[1..json.len() - 1], &twice, &form] {
                 prop_assert!(find(&format!("{before}{disguise}{behind}"), &secret).is_some(), "{}", disguise);
             }
         }

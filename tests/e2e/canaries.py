@@ -33,6 +33,7 @@ from sandbox import Sandbox
 NOBODY = 65534
 CORE_SIGNALS = [signal.SIGQUIT, signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV, signal.SIGSYS, signal.SIGXCPU, signal.SIGXFSZ]
 OTHER_SIGNALS = [signal.SIGKILL, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR, signal.SIGSTKFLT]
+API = ["/api/v1/accounts", "/api/v1/openapi.json", *(f"/{way}/accounts/{api}-0/{api}-0" for way in ("api/v1", "health") for api in ("bridge", "payby", "smilepayz", "dialog"))]
 LOGINS = ["message", "fault", "fault-xml", "status-401", "page", "not-json", "as-key-twice", "header-line"]
 
 
@@ -173,7 +174,7 @@ class Exporter(Program):
 
     def ask_everything(self):
         openmetrics = {"Accept": "application/openmetrics-text;version=1.0.0"}
-        for path in ("/metrics", "/", "/-/healthy", "/-/ready", "/nothing", "/metrics/../../etc/passwd", "/%2e%2e", "/-/reload", "/api/v1/accounts"):
+        for path in ("/metrics", "/", "/-/healthy", "/-/ready", "/nothing", "/metrics/../../etc/passwd", "/%2e%2e", "/-/reload", *API):
             for headers in (None, openmetrics, {"Authorization": "Basic !!!"}):
                 self.bench.ask(f"{self.url}{path}", headers=headers)
             self.bench.ask(f"{self.url}{path}", "DELETE")
