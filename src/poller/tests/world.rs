@@ -352,6 +352,8 @@ impl World {
                 let span = secs(self.rng.u64(1..longest));
                 self.clocks.change(|shift| shift.slept += span);
                 self.suspended += span;
+                // nothing was written meanwhile
+                self.sound_since = self.sound_since.map(|_| self.clocks.real());
                 self.tally.clock_events += 1;
             }
             12 => {
