@@ -97,8 +97,9 @@ impl World {
             full: Mutex::default(),
             accounts: Mutex::default(),
             refusals: Mutex::default(),
+            slowness: Duration::from_millis(*rng.choice(&[0, 80, 200, 400]).unwrap()),
         });
-        let intervals = [(); 3].map(|()| *rng.choice(&[30_u64, 120, 300, 300, 600, 900, 1_800]).unwrap());
+        let intervals = [(); 3].map(|()| *rng.choice(&[60_u64, 300, 600, 900, 1_800]).unwrap());
         let pers = [(); 3].map(|()| *rng.choice(&[10_u64, 60, 600, 1_800]).unwrap());
         // the shortest that is believed is half a minute; one that ends while its first use waits for a slot is no good
         let lifetimes = pers.map(|per| *rng.choice(&[if per > 60 { 2_400 } else { 60 }, 3_600, 36_000]).unwrap());
@@ -394,10 +395,15 @@ impl World {
         }
         let connection = self.fleet().into_iter().find(|(provider, _)| &*provider.name == name);
         if let Some((provider, connection)) = connection {
-            // those who are on their way to a login have the old ones
             let mut log = self.wire.log.lock().unwrap();
             let life_now = log.life;
-            log.desk(name).reconnected(self.clocks.real(), life_now);
+            let desk = log.desk(name);
+            if anew || desk.configured.is_none() {
+                // those who are on their way to a login have the old ones
+                desk.reconnected(self.clocks.real(), life_now);
+            } else {
+                desk.reloaded();
+            }
             drop(log);
             life.handle.reconnect(provider.name.clone(), connection).await;
         }
