@@ -17,7 +17,7 @@ use crate::providers::{self, Api, Environment, Facts, Site};
 use crate::secret::Source;
 
 /// Most accounts of a configuration: what the exporter is measured with.
-const MOST_ACCOUNTS: usize = 10_000;
+const MOST_ACCOUNTS: usize = 100_000;
 
 /// The whole of it, or everything that is wrong with it.
 pub(super) fn check(root: &Node) -> Result<Config, Vec<Problem>> {
@@ -102,6 +102,7 @@ impl Check {
 
         let mut wallets = settings.iter().flat_map(|settings| settings.wallets());
         let name: Arc<str> = common.name.0.into();
+        let canonical = own.canonical();
         let mut accounts = Vec::with_capacity(entries.len());
         for entry in entries {
             let wallets = wallets.next();
@@ -122,7 +123,7 @@ impl Check {
                 wallets,
                 thresholds,
                 labels: common.labels.into_iter().map(|(name, value)| (name.0, value.0)).collect(),
-                asks: Asks::new(facts.name, site.clone(), own.clone(), entry.own),
+                asks: Asks::of(facts.name, &site, &canonical, &entry.own.canonical()),
             }));
         }
         let intervals: Vec<_> = accounts.iter().map(|account| account.interval).collect();

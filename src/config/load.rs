@@ -10,7 +10,7 @@ use crate::document::Problems;
 use crate::providers::Connection;
 
 /// Most bytes of a configuration file.
-const MOST_BYTES: u64 = 4 << 20;
+const MOST_BYTES: u64 = 64 << 20;
 
 /// A configuration and what it takes to poll it.
 #[derive(Debug)]

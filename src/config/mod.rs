@@ -142,15 +142,10 @@ impl Severity {
 }
 
 /// What decides whose number it is: if two are equal, a reading of one is a reading of the other.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Asks {
-    api: &'static str,
-    site: Site,
-    provider: Arc<Node>,
-    account: Node,
-    /// Of the above. It is written down with every state, and so it is made once.
-    fingerprint: String,
-}
+///
+/// It is a digest, since a fleet has many of them and they are compared at each poll.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asks([u8; 32]);
 
 impl ProviderConfig {
     /// True if the other entry speaks to the same host with the same credentials: a session of one is a session of
@@ -168,7 +163,7 @@ impl ProviderConfig {
     pub fn fingerprint(&self) -> String {
         let Site { base_url, environment } = &self.site;
         let parts = [self.api.facts().name, base_url.as_str(), environment.as_str(), &self.own.canonical()];
-        fingerprint(&parts)
+        hex(digest(&parts))
     }
 
     /// Reads the secrets and takes them in: ready to be polled.
@@ -194,26 +189,29 @@ impl ProviderConfig {
 }
 
 impl Asks {
-    fn new(api: &'static str, site: Site, provider: Arc<Node>, account: Node) -> Self {
-        let Site { base_url, environment } = &site;
-        let written = (provider.canonical(), account.canonical());
-        let fingerprint = fingerprint(&[api, base_url.as_str(), environment.as_str(), &written.0, &written.1]);
-        Self { api, site, provider, account, fingerprint }
+    /// `provider` and `account` are the own keys of both entries, in their canonical form.
+    fn of(api: &str, site: &Site, provider: &str, account: &str) -> Self {
+        let Site { base_url, environment } = site;
+        Self(digest(&[api, base_url.as_str(), environment.as_str(), provider, account]))
     }
 
     /// The same for every two that are equal.
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
+    pub fn fingerprint(&self) -> String {
+        hex(self.0)
     }
 }
 
-fn fingerprint(parts: &[&str]) -> String {
+fn digest(parts: &[&str]) -> [u8; 32] {
     let mut digest = Sha256::new();
     for part in parts {
         digest.update(part.len().to_be_bytes());
         digest.update(part);
     }
-    digest.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    digest.finalize().into()
+}
+
+fn hex(digest: [u8; 32]) -> String {
+    digest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 impl PartialEq for ProviderConfig {
@@ -233,16 +231,5 @@ impl fmt::Debug for ProviderConfig {
             .field("api", &self.api)
             .field("accounts", &self.accounts.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// What nobody asks, for tests that are about something else.
-#[cfg(test)]
-impl Default for Asks {
-    fn default() -> Self {
-        let nothing = || Node::new(serde_yaml::Value::Null);
-        let site =
-            Site { base_url: url::Url::parse("https://provider.test").unwrap(), environment: Environment::Production };
-        Self::new("payby", site, Arc::new(nothing()), nothing())
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use prometheus::proto;
 
-use crate::board::{AccountStatus, ProviderStatus, View};
+use crate::board::{ProviderStatus, View};
 use crate::clock::Now;
 
 pub mod catalogue;
@@ -30,6 +30,7 @@ pub use deflate::gzip;
 pub(crate) use format::quality;
 pub use format::{Escaping, Format, negotiate};
 pub use moment::Moment;
+use moment::Shown;
 use series::Labels;
 pub use telemetry::Telemetry;
 pub use typesetter::{Coding, Galley, Typesetter};
@@ -41,15 +42,16 @@ const ACCOUNT_BYTES: usize = 3_600;
 /// The whole text of a scrape at `now`. `telemetry` is what [`Telemetry::gather`] gave.
 pub fn render(view: &View, telemetry: &[proto::MetricFamily], now: Now, format: Format) -> String {
     let labels: Vec<_> = view.accounts.iter().map(|status| samples::account_labels(status)).collect();
-    let rows = || view.accounts.iter().map(|status| &**status).zip(&labels);
+    let moment = Moment::new(now, &view.providers);
+    let rows: Vec<_> = view.accounts.iter().map(|status| moment.shown(status)).zip(&labels).collect();
     let mut text = String::with_capacity(labels.len() * ACCOUNT_BYTES);
-    accounts(&mut text, rows, &Moment::new(now, &view.providers), format);
+    accounts(&mut text, &rows, format);
     rest(&mut text, &view.providers, telemetry, now, format);
     text
 }
 
 /// An account with the labels of its series.
-type Row<'a> = (&'a AccountStatus, &'a Labels);
+type Row<'a> = (Shown<'a>, &'a Labels);
 
 /// The metrics of accounts, in the order of the catalogue.
 fn account_metrics() -> impl Iterator<Item = (&'static Metric, AccountSamples)> {
@@ -60,11 +62,11 @@ fn account_metrics() -> impl Iterator<Item = (&'static Metric, AccountSamples)> 
 }
 
 /// Appends what is known of accounts, which is nearly all of the text.
-fn accounts<'a, I: Iterator<Item = Row<'a>>>(text: &mut String, rows: impl Fn() -> I, moment: &Moment, format: Format) {
+fn accounts(text: &mut String, rows: &[Row<'_>], format: Format) {
     for (metric, sample) in account_metrics() {
         let mut family = Family::new(text, metric, format);
-        for (status, labels) in rows() {
-            family.series(labels, |series| sample(status, moment, series));
+        for (account, labels) in rows {
+            family.series(labels, |series| sample(account, series));
         }
     }
 }

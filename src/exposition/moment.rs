@@ -9,9 +9,19 @@ use jiff::Timestamp;
 use crate::board::{AccountStatus, ProviderStatus, Snapshot, View, Waiting};
 use crate::clock::{BootTime, Now};
 
-/// When a scrape is. Samples of accounts can ask it for what is fresh and for what providers wait for, and for nothing
-/// else: so it knows how long the answers stay the same, by either clock, and what was rendered may be shown again until
-/// then.
+/// An account as it is shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown<'a> {
+    /// What does not depend on the clock.
+    pub(super) status: &'a AccountStatus,
+    /// The last good reading, if it is young enough to be vouched for.
+    pub(super) fresh: Option<&'a Arc<Snapshot>>,
+    /// What its provider waits for, if it does.
+    pub(super) provider_waiting: Option<Waiting>,
+}
+
+/// When a scrape is. All that samples of accounts see of it is what it [shows](Self::shown): so it knows how long that
+/// stays the same, by either clock, and what was rendered may be shown again until then.
 #[derive(Clone, Debug)]
 pub struct Moment {
     now: Now,
@@ -44,13 +54,17 @@ impl Moment {
         moment
     }
 
+    pub(super) fn shown<'a>(&self, status: &'a AccountStatus) -> Shown<'a> {
+        let provider_waiting = self.provider_waiting(&status.config.id.provider);
+        Shown { status, fresh: self.fresh(status), provider_waiting }
+    }
+
     /// What the provider waits for, if it does.
-    pub(super) fn provider_waiting(&self, provider: &str) -> Option<Waiting> {
+    fn provider_waiting(&self, provider: &str) -> Option<Waiting> {
         if self.waits.is_empty() { None } else { self.waits.get(provider).copied() }
     }
 
-    /// The last good reading of an account, if it is young enough to be vouched for.
-    pub(super) fn fresh<'a>(&self, status: &'a AccountStatus) -> Option<&'a Arc<Snapshot>> {
+    fn fresh<'a>(&self, status: &'a AccountStatus) -> Option<&'a Arc<Snapshot>> {
         let snapshot = status.snapshot.as_ref()?;
         let (boot, wall) = snapshot.vouched_until(status.config.stale_after)?;
         if self.now.boot > boot {

@@ -1,6 +1,6 @@
 //! From what is known to samples: one function for each metric of the catalogue.
 
-use super::moment::Moment;
+use super::moment::Shown;
 use super::series::{Labels, Seconds, Series};
 use crate::account::Balance;
 use crate::board::{AccountStatus, Flow, ProviderStatus, Waiting};
@@ -20,80 +20,80 @@ pub(super) fn provider_labels(status: &ProviderStatus) -> Labels {
     [("provider", &*status.name)].into_iter().collect()
 }
 
-pub(super) fn amount(status: &AccountStatus, moment: &Moment, series: &mut Series<'_>) {
-    figures(status, moment, series, |balance| balance.amount);
+pub(super) fn amount(account: &Shown<'_>, series: &mut Series<'_>) {
+    figures(account, series, |balance| balance.amount);
 }
 
-pub(super) fn available(status: &AccountStatus, moment: &Moment, series: &mut Series<'_>) {
-    figures(status, moment, series, |balance| balance.available);
+pub(super) fn available(account: &Shown<'_>, series: &mut Series<'_>) {
+    figures(account, series, |balance| balance.available);
 }
 
-pub(super) fn frozen(status: &AccountStatus, moment: &Moment, series: &mut Series<'_>) {
-    figures(status, moment, series, |balance| balance.frozen);
+pub(super) fn frozen(account: &Shown<'_>, series: &mut Series<'_>) {
+    figures(account, series, |balance| balance.frozen);
 }
 
-pub(super) fn credit_limit(status: &AccountStatus, moment: &Moment, series: &mut Series<'_>) {
-    figures(status, moment, series, |balance| balance.credit_limit);
+pub(super) fn credit_limit(account: &Shown<'_>, series: &mut Series<'_>) {
+    figures(account, series, |balance| balance.credit_limit);
 }
 
 /// A figure of each wallet, where the provider sent it, and only while it can be vouched for.
-fn figures(status: &AccountStatus, moment: &Moment, series: &mut Series<'_>, figure: fn(&Balance) -> Option<Amount>) {
-    let Some(snapshot) = moment.fresh(status) else { return };
+fn figures(account: &Shown<'_>, series: &mut Series<'_>, figure: fn(&Balance) -> Option<Amount>) {
+    let Some(snapshot) = account.fresh else { return };
     for balance in snapshot.reading().balances() {
         if let Some(amount) = figure(balance) {
             let labels = [("wallet", balance.wallet.as_str()), ("currency", balance.currency.as_str())];
-            series.put(&labels, amount);
+            series.put_plain(&labels, amount);
         }
     }
 }
 
-pub(super) fn outflow(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
-    flows(status, series, |flow| flow.outflow);
+pub(super) fn outflow(account: &Shown<'_>, series: &mut Series<'_>) {
+    flows(account, series, |flow| flow.outflow);
 }
 
-pub(super) fn inflow(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
-    flows(status, series, |flow| flow.inflow);
+pub(super) fn inflow(account: &Shown<'_>, series: &mut Series<'_>) {
+    flows(account, series, |flow| flow.inflow);
 }
 
-fn flows(status: &AccountStatus, series: &mut Series<'_>, sum: fn(&Flow) -> Amount) {
-    for flow in &status.flows {
-        series.put(&[("wallet", flow.wallet.as_str()), ("currency", flow.currency.as_str())], sum(flow));
+fn flows(account: &Shown<'_>, series: &mut Series<'_>, sum: fn(&Flow) -> Amount) {
+    for flow in &account.status.flows {
+        series.put_plain(&[("wallet", flow.wallet.as_str()), ("currency", flow.currency.as_str())], sum(flow));
     }
 }
 
-pub(super) fn thresholds(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
-    for threshold in &status.config.thresholds {
+pub(super) fn thresholds(account: &Shown<'_>, series: &mut Series<'_>) {
+    for threshold in &account.status.config.thresholds {
         let labels = [
             ("wallet", threshold.wallet.as_str()),
             ("currency", threshold.currency.as_str()),
             ("severity", threshold.severity.as_str()),
         ];
-        series.put(&labels, threshold.amount);
+        series.put_plain(&labels, threshold.amount);
     }
 }
 
-pub(super) fn fresh(status: &AccountStatus, moment: &Moment, series: &mut Series<'_>) {
-    series.put(&[], u8::from(moment.fresh(status).is_some()));
+pub(super) fn fresh(account: &Shown<'_>, series: &mut Series<'_>) {
+    series.put(&[], u8::from(account.fresh.is_some()));
 }
 
-pub(super) fn poll_success(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
-    series.put(&[], u8::from(status.poll_success));
+pub(super) fn poll_success(account: &Shown<'_>, series: &mut Series<'_>) {
+    series.put(&[], u8::from(account.status.poll_success));
 }
 
-pub(super) fn last_success(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
-    series.put(&[], Seconds::from(status.last_success.unwrap_or_default()));
+pub(super) fn last_success(account: &Shown<'_>, series: &mut Series<'_>) {
+    series.put(&[], Seconds::from(account.status.last_success.unwrap_or_default()));
 }
 
-pub(super) fn last_poll(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
-    series.put(&[], Seconds::from(status.last_poll.unwrap_or_default()));
+pub(super) fn last_poll(account: &Shown<'_>, series: &mut Series<'_>) {
+    series.put(&[], Seconds::from(account.status.last_poll.unwrap_or_default()));
 }
 
-pub(super) fn next_poll(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
-    series.put(&[], Seconds::from(status.next_poll.unwrap_or_default()));
+pub(super) fn next_poll(account: &Shown<'_>, series: &mut Series<'_>) {
+    series.put(&[], Seconds::from(account.status.next_poll.unwrap_or_default()));
 }
 
-pub(super) fn waiting(status: &AccountStatus, moment: &Moment, series: &mut Series<'_>) {
-    waiting_until(status.waiting(moment.provider_waiting(&status.config.id.provider)), series);
+pub(super) fn waiting(account: &Shown<'_>, series: &mut Series<'_>) {
+    waiting_until(account.status.waiting(account.provider_waiting), series);
 }
 
 pub(super) fn provider_waiting(status: &ProviderStatus, now: &Now, series: &mut Series<'_>) {
@@ -102,51 +102,53 @@ pub(super) fn provider_waiting(status: &ProviderStatus, now: &Now, series: &mut 
 
 fn waiting_until(waiting: Option<Waiting>, series: &mut Series<'_>) {
     if let Some(Waiting { cause, until }) = waiting {
-        series.put(&[("cause", cause.as_str())], Seconds::from(until));
+        series.put_plain(&[("cause", cause.as_str())], Seconds::from(until));
     }
 }
 
-pub(super) fn failures_in_a_row(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
-    series.put(&[], status.streak.failures_in_a_row);
+pub(super) fn failures_in_a_row(account: &Shown<'_>, series: &mut Series<'_>) {
+    series.put(&[], account.status.streak.failures_in_a_row);
 }
 
-pub(super) fn interval(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
-    series.put(&[], Seconds::from(status.config.interval));
+pub(super) fn interval(account: &Shown<'_>, series: &mut Series<'_>) {
+    series.put(&[], Seconds::from(account.status.config.interval));
 }
 
-pub(super) fn stale_after(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
-    series.put(&[], Seconds::from(status.config.stale_after));
+pub(super) fn stale_after(account: &Shown<'_>, series: &mut Series<'_>) {
+    series.put(&[], Seconds::from(account.status.config.stale_after));
 }
 
-pub(super) fn polls(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
-    series.put(&[], status.polls);
+pub(super) fn polls(account: &Shown<'_>, series: &mut Series<'_>) {
+    series.put(&[], account.status.polls);
 }
 
-pub(super) fn failures(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
+pub(super) fn failures(account: &Shown<'_>, series: &mut Series<'_>) {
     for reason in ErrorReason::ALL {
-        series.put(&[("reason", reason.as_str())], status.failures(reason));
+        series.put_plain(&[("reason", reason.as_str())], account.status.failures(reason));
     }
 }
 
-pub(super) fn readings_held(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
-    series.put(&[], status.readings_held);
+pub(super) fn readings_held(account: &Shown<'_>, series: &mut Series<'_>) {
+    series.put(&[], account.status.readings_held);
 }
 
-pub(super) fn repeated_replies(status: &AccountStatus, _: &Moment, series: &mut Series<'_>) {
-    series.put(&[], status.repeated_replies);
+pub(super) fn repeated_replies(account: &Shown<'_>, series: &mut Series<'_>) {
+    series.put(&[], account.status.repeated_replies);
 }
 
 /// What the provider says of the account comes and goes with its numbers; the series itself stays.
-pub(super) fn info(status: &AccountStatus, moment: &Moment, series: &mut Series<'_>) {
-    let mut labels = vec![("api", status.config.api), ("environment", status.config.environment.as_str())];
-    for (label, text) in moment.fresh(status).map_or(&[][..], |snapshot| snapshot.reading().info()) {
+pub(super) fn info(account: &Shown<'_>, series: &mut Series<'_>) {
+    let own = &account.status.config.labels;
+    let how = [("api", account.status.config.api), ("environment", account.status.config.environment.as_str())];
+    let said = account.fresh.map_or(&[][..], |snapshot| snapshot.reading().info());
+    let said = said.iter().enumerate().filter(|(place, (label, _))| {
         // a label twice would cost the whole scrape; the account's own one is older
-        if !status.config.labels.iter().any(|(own, _)| own == label) && !labels.iter().any(|(known, _)| known == label)
-        {
-            labels.push((label, text));
-        }
-    }
-    series.put(&labels, 1);
+        !own.iter().any(|(known, _)| known == label)
+            && !how.iter().any(|(known, _)| known == label)
+            && !said[..*place].iter().any(|(known, _)| known == label)
+    });
+    let said = said.map(|(_, (label, text))| (*label, text.as_str()));
+    series.put_all(how.into_iter().chain(said), 1);
 }
 
 pub(super) fn requests(status: &ProviderStatus, _: &Now, series: &mut Series<'_>) {

@@ -38,6 +38,27 @@ impl<'a> Series<'a> {
 
     /// The same under the family's name with a suffix, as histograms have them.
     pub(super) fn put_as(&mut self, suffix: &str, more: &[(&str, &str)], value: impl Value) {
+        self.line(suffix, more.iter().copied(), push_escaped, value);
+    }
+
+    /// The same with labels that come one by one.
+    pub(super) fn put_all<'b>(&mut self, more: impl Iterator<Item = (&'b str, &'b str)>, value: impl Value) {
+        self.line("", more, push_escaped, value);
+    }
+
+    /// The same with labels out of a closed set, none of which needs escaping.
+    pub(super) fn put_plain(&mut self, more: &[(&str, &str)], value: impl Value) {
+        debug_assert!(!more.iter().any(|(_, text)| text.bytes().any(is_special)), "{more:?}");
+        self.line("", more.iter().copied(), String::push_str, value);
+    }
+
+    fn line<'b>(
+        &mut self,
+        suffix: &str,
+        more: impl Iterator<Item = (&'b str, &'b str)>,
+        push: fn(&mut String, &str),
+        value: impl Value,
+    ) {
         self.out.push_str(self.name);
         self.out.push_str(suffix);
         let mut opened = !self.base.0.is_empty();
@@ -48,7 +69,7 @@ impl<'a> Series<'a> {
         for (label, text) in more {
             self.out.push(if opened { ',' } else { '{' });
             opened = true;
-            push_label(self.out, label, text);
+            push_label(self.out, label, text, push);
         }
         self.out.push_str(if opened { "} " } else { " " });
         value.put(self.out);
@@ -63,16 +84,17 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Labels {
             if !text.is_empty() {
                 text.push(',');
             }
-            push_label(&mut text, label, value);
+            push_label(&mut text, label, value, push_escaped);
         }
         Self(text.into())
     }
 }
 
-fn push_label(out: &mut String, label: &str, text: &str) {
+#[inline]
+fn push_label(out: &mut String, label: &str, text: &str, push: fn(&mut String, &str)) {
     out.push_str(label);
     out.push_str("=\"");
-    push_escaped(out, text);
+    push(out, text);
     out.push('"');
 }
 
@@ -225,7 +247,7 @@ mod tests {
             ("a,b=\"c\"}", "a,b=\\\"c\\\"}"),
         ] {
             let mut out = String::new();
-            push_label(&mut out, "x", value);
+            push_label(&mut out, "x", value, push_escaped);
             assert_eq!(out, format!("x=\"{escaped}\""));
         }
     }

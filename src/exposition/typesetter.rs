@@ -140,17 +140,17 @@ impl Inner {
         self.kept.take_if(|kept| kept.revision != view.revision || !kept.moment.lasts_until(&now, &view.providers));
         self.label(&view.accounts);
         let moment = Moment::new(now, &view.providers);
-        let rows: Vec<Row<'_>> =
-            view.accounts.iter().map(|status| &**status).zip(self.labels.iter().map(|(_, labels)| labels)).collect();
+        let shown = view.accounts.iter().map(|status| moment.shown(status));
+        let rows: Vec<Row<'_>> = shown.zip(self.labels.iter().map(|(_, labels)| labels)).collect();
         let part = match form.coding {
             Coding::Identity => {
                 let mut text = self.text_buffer.text(now.boot, rows.len() * ACCOUNT_BYTES);
-                accounts(&mut text, || rows.iter().copied(), &moment, format);
+                accounts(&mut text, &rows, format);
                 Part { bytes: self.text_buffer.lend(text.into_bytes()), checksum: Checksum::default() }
             }
             Coding::Gzip => {
                 let buffer = self.gzip_buffer.text(now.boot, 0).into_bytes();
-                let (bytes, checksum) = self.plates.print(&rows, &moment, format, buffer)?;
+                let (bytes, checksum) = self.plates.print(&rows, format, buffer)?;
                 Part { bytes: self.gzip_buffer.lend(bytes), checksum }
             }
         };
@@ -189,13 +189,7 @@ struct Plate {
 
 impl Plates {
     /// The beginning of a stream, into `buffer`.
-    fn print(
-        &mut self,
-        rows: &[Row<'_>],
-        moment: &Moment,
-        format: Format,
-        buffer: Vec<u8>,
-    ) -> Option<(Vec<u8>, Checksum)> {
+    fn print(&mut self, rows: &[Row<'_>], format: Format, buffer: Vec<u8>) -> Option<(Vec<u8>, Checksum)> {
         let blocks = rows.len().div_ceil(BLOCK_ACCOUNTS);
         self.metrics.resize_with(account_metrics().count(), Vec::new);
         for plates in &mut self.metrics {
@@ -205,8 +199,8 @@ impl Plates {
         for (place, rows) in rows.chunks(BLOCK_ACCOUNTS).enumerate() {
             for ((metric, sample), plates) in account_metrics().zip(&mut self.metrics) {
                 self.text.clear();
-                for (status, labels) in rows {
-                    sample(status, moment, &mut Series::new(&mut self.text, metric.name, labels));
+                for (account, labels) in rows {
+                    sample(account, &mut Series::new(&mut self.text, metric.name, labels));
                 }
                 let Some(plate) = plates.get_mut(place) else { continue };
                 let fingerprint = self.fingerprints.of(self.text.as_bytes());

@@ -125,7 +125,8 @@ async fn a_disk_that_takes_nothing_does_not_hold_up_the_end() {
     let store = Store::open(place, Box::new(|_| ())).unwrap();
     let (release, stuck): (Sender<()>, _) = channel();
     *disk.stuck.lock().unwrap() = Some(stuck);
-    let (board, patience) = (Board::default(), Duration::from_millis(500));
+    let patience = Duration::from_millis(500);
+    let board = Board::default();
     let closing = store.close(&board, patience);
     assert!(tokio::time::timeout(patience * 2, closing).await.is_ok(), "it waits for the disk");
     drop(release);

@@ -201,11 +201,8 @@ async fn poll_now(state: &State, patience: Duration, name: Name<'_>, headers: &H
         Some(_) if is_from_elsewhere(headers) => refused(ELSEWHERE),
         Some(prompter) => {
             let id = AccountId { provider: name.provider.into(), account: name.account.into() };
-            api::polled(
-                timeout(patience, prompter.prompt(id)).await.unwrap_or(Err(NotNow::Stopping)),
-                name,
-                &state.clock.now(),
-            )
+            let outcome = timeout(patience, prompter.prompt(id)).await.unwrap_or(Err(NotNow::Stopping));
+            api::polled(outcome, name, &state.clock.now())
         }
     };
     // a form without a script is read by whoever sent it

@@ -178,16 +178,16 @@ impl State {
             guard,
             press: edition::Press::default(),
             reloader,
-            typesetter: Typesetter::default(),
             prompter: None,
+            typesetter: Typesetter::default(),
             ready: AtomicBool::new(false),
         }
     }
 
-    /// Lets polls be asked for over HTTP.
+    /// Lets polls be asked for over HTTP; without a `prompter` they are refused.
     #[must_use]
-    pub fn with_prompter(self, prompter: Arc<dyn Prompter>) -> Self {
-        Self { prompter: Some(prompter), ..self }
+    pub fn with_prompter(self, prompter: Option<Arc<dyn Prompter>>) -> Self {
+        Self { prompter, ..self }
     }
 
     /// The board as it is now. That every account has been tried is noted whenever someone looks, so that

@@ -1,9 +1,9 @@
 //! Every metric there is, each declared once: what this table says is what is rendered, what HELP tells,
 //! what the reference prints and what the checker accepts.
 
-use super::moment::Moment;
+use super::moment::Shown;
 use super::series::Series;
-use crate::board::{AccountStatus, ProviderStatus};
+use crate::board::ProviderStatus;
 use crate::clock::Now;
 
 mod table;
@@ -63,8 +63,8 @@ pub enum Presence {
     When(&'static str),
 }
 
-/// Writes the samples of one account. What it writes may depend on the clock by way of the [`Moment`] alone.
-pub(super) type AccountSamples = fn(&AccountStatus, &Moment, &mut Series<'_>);
+/// Writes the samples of one account. It sees no clock: what depends on one is decided in [`Shown`].
+pub(super) type AccountSamples = fn(&Shown<'_>, &mut Series<'_>);
 
 /// Where the samples of a metric come from.
 #[derive(Debug)]

@@ -69,17 +69,17 @@ pub(super) fn account(view: &View, name: Name<'_>, now: &Now) -> Option<Account>
     let provider = view.providers.iter().find(|provider| *provider.name == *name.provider);
     let throttled = provider.is_some_and(|provider| provider.paused_until(now).is_some());
     let waiting = provider.and_then(|provider| provider.waiting(now));
-    let states = States::of(status, throttled, now);
-    Some(Account::of(status, states, waiting, view.hides_amounts, now))
+    let in_states = States::of(status, throttled, now);
+    Some(Account::of(status, in_states, waiting, view.hides_amounts, now))
 }
 
 /// Whether all is well with an account, in a word and without amounts.
 pub(super) fn health(view: &View, name: Name<'_>, now: &Now) -> (StatusCode, String) {
     let Some(account) = account(view, name, now) else { return (StatusCode::NOT_FOUND, unknown(name)) };
     let states: Vec<_> = account.states.iter().map(|state| state.label()).collect();
-    let (status, word) =
+    let (code, word) =
         if account.healthy { (StatusCode::OK, "healthy") } else { (StatusCode::SERVICE_UNAVAILABLE, "not healthy") };
-    (status, format!("{}/{} is {word}: {}", account.provider, account.account, states.join(", ")))
+    (code, format!("{}/{} is {word}: {}", account.provider, account.account, states.join(", ")))
 }
 
 /// There is no such account.

@@ -77,7 +77,7 @@ fn write_account(html: &mut String, account: &Account, page: &Page) -> fmt::Resu
         html.push_str("</span>");
     }
     html.push_str("</th>\n<td role=\"cell\" class=\"state\">");
-    write_state(html, account, page.at())?;
+    write_state(html, account, page)?;
     html.push_str("</td>\n<td role=\"cell\" class=\"funds\">");
     for wallet in &account.wallets {
         write_wallet(html, account, wallet, page.listing.amounts_hidden)?;
@@ -98,7 +98,7 @@ pub(super) const fn tone_class(tone: Tone) -> &'static str {
     }
 }
 
-fn write_state(html: &mut String, account: &Account, now: Timestamp) -> fmt::Result {
+fn write_state(html: &mut String, account: &Account, page: &Page) -> fmt::Result {
     html.push_str("<p class=\"badges\">");
     for state in &account.states {
         write!(
@@ -108,9 +108,11 @@ fn write_state(html: &mut String, account: &Account, now: Timestamp) -> fmt::Res
             state.as_str(),
             state.label()
         )?;
-        let waiting = account.polling.waiting.as_ref();
-        if let Some(waiting) = waiting.filter(|waiting| waiting.cause == state.as_str()) {
-            write!(html, " until {}", TimeOfDay(waiting.until))?;
+        let waiting = account.polling.waiting.as_ref().filter(|waiting| waiting.cause == state.as_str());
+        let of_all = page.provider(account).and_then(|provider| provider.throttled_until);
+        let until = of_all.filter(|_| *state == State::Throttled).or(waiting.map(|waiting| waiting.until));
+        if let Some(until) = until {
+            write!(html, " until {}", TimeOfDay(until))?;
         }
         html.push_str("</a> ");
     }
@@ -120,7 +122,7 @@ fn write_state(html: &mut String, account: &Account, now: Timestamp) -> fmt::Res
         write!(html, "<p class=\"age\">{read} {}</p>", Moment(taken, Ago(age)))?;
     }
     if let Some(failure) = &account.last_failure {
-        write_failure(html, failure, account.polling.failures_in_a_row, now)?;
+        write_failure(html, failure, account.polling.failures_in_a_row, page.at())?;
     }
     Ok(())
 }
@@ -188,8 +190,7 @@ fn write_next(html: &mut String, account: &Account, page: &Page) -> fmt::Result 
         write!(html, "<small class=\"why\">{}</small>", Text(&waiting.meaning))?;
     }
     write!(html, "<small>every {}</small>", Length(Duration::from_secs(polling.interval_seconds)))?;
-    let provider = page.listing.providers.iter().find(|provider| provider.provider == account.provider);
-    if let Some(window) = provider.and_then(Provider::tightest) {
+    if let Some(window) = page.provider(account).and_then(Provider::tightest) {
         write!(html, "<small>limit: {}</small>", bar::Used(window))?;
     }
     if page.may_poll {

@@ -1,3 +1,5 @@
+//! The page as it is told, row by row.
+
 use super::*;
 use crate::board::Board;
 use crate::exposition::sample::{at, board, config, snapshot};

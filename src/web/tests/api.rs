@@ -25,7 +25,7 @@ impl Prompter for Scripted {
 
 fn prompted(outcomes: impl IntoIterator<Item = Result<(), NotNow>>) -> (Handle, Arc<Scripted>) {
     let prompter = Arc::new(Scripted { outcomes: Mutex::new(outcomes.into_iter().collect()), ..Scripted::default() });
-    (serve(state().with_prompter(prompter.clone()), Limits::default()), prompter)
+    (serve(state().with_prompter(Some(prompter.clone())), Limits::default()), prompter)
 }
 
 /// What is wrong with a value by a schema of the description. It knows the words that occur there, and no others.

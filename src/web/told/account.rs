@@ -18,6 +18,7 @@ use crate::money::{Amount, Currency};
 use crate::providers;
 
 /// What is known of an account.
+#[expect(clippy::struct_field_names, reason = "as the labels are called")]
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Account {
@@ -71,6 +72,7 @@ pub(in crate::web) struct Reading {
 
 /// What is known of one wallet. Amounts are decimal numbers in texts, with the digits that the provider sent. A figure
 /// that is not known, not fresh or hidden is null.
+#[expect(clippy::struct_field_names, reason = "as the label is called")]
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Wallet {
@@ -191,7 +193,7 @@ impl Account {
     /// `waiting` is what its provider waits for.
     pub(in crate::web) fn of(
         status: &AccountStatus,
-        states: States,
+        in_states: States,
         waiting: Option<crate::board::Waiting>,
         hides_amounts: bool,
         now: &Now,
@@ -206,11 +208,11 @@ impl Account {
             api_title: title.to_owned(),
             environment: config.environment.as_str().to_owned(),
             labels: config.labels.iter().cloned().collect(),
-            states: states.iter().collect(),
-            needs_attention: states.want_attention(),
-            healthy: states.are_well(),
+            states: in_states.iter().collect(),
+            needs_attention: in_states.want_attention(),
+            healthy: in_states.are_well(),
             reading: Reading {
-                fresh: states.has(State::Fresh),
+                fresh: in_states.has(State::Fresh),
                 taken: status.snapshot.as_ref().map(|snapshot| snapshot.taken().wall),
                 age_seconds: age.map(|age| age.as_secs()),
                 stale_after_seconds: config.stale_after.as_secs(),
@@ -234,7 +236,7 @@ impl Account {
                 detail: failure.detail.clone(),
                 remedy: failure.reason.remedy().to_owned(),
             }),
-            past: status.past.polls().iter().filter_map(PastPoll::of).collect(),
+            past: status.past.polls().iter().copied().filter_map(PastPoll::of).collect(),
         }
     }
 }
@@ -247,7 +249,7 @@ impl Waiting {
 }
 
 impl PastPoll {
-    fn of(poll: &crate::board::Poll) -> Option<Self> {
+    fn of(poll: crate::board::Poll) -> Option<Self> {
         Some(Self { ended: Timestamp::from_second(poll.ended.into()).ok()?, good: poll.good })
     }
 }

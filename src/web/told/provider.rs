@@ -8,6 +8,7 @@ use crate::board::ProviderStatus;
 use crate::clock::Now;
 
 /// What is known of a provider entry.
+#[expect(clippy::struct_field_names, reason = "as the label is called")]
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Provider {
