@@ -81,6 +81,8 @@ pub(super) struct World {
     judge: Judge,
     tally: Tally,
     suspended: Duration,
+    /// When the wall clock was set last.
+    stepped: Duration,
 }
 
 impl World {
@@ -147,6 +149,7 @@ impl World {
             judge: Judge::default(),
             tally: Tally::default(),
             suspended: Duration::ZERO,
+            stepped: Duration::ZERO,
         }
     }
 
@@ -277,6 +280,9 @@ impl World {
 
     /// Whoever was polled not long ago, and is known so, waits for the next poll as if nothing had happened.
     fn expect_patience(&mut self, known: &[AccountStatus]) {
+        let (written, _) = *self.drive.accounts.lock().unwrap();
+        // what was written before the clock was set means another time now
+        let known = if written > self.stepped { known } else { &[] };
         let promised = known.iter().filter_map(|status| {
             let until = self.judge.promised(status, &self.clocks)?;
             Some((status.config.id.account.to_string(), until))
@@ -343,6 +349,7 @@ impl World {
                 let furthest = *self.rng.choice(&[100, 7_200, 100_000]).unwrap();
                 let by = self.rng.i64(-furthest..furthest);
                 self.clocks.change(|shift| shift.wall += by);
+                self.stepped = self.clocks.real();
                 if by < 0 {
                     self.judge.set_back.push((self.clocks.real(), secs(by.unsigned_abs())));
                 }
@@ -451,6 +458,12 @@ impl World {
             sleep(Duration::from_millis(self.rng.u64(0..5_000))).await;
             // the power stays
             self.drive.disk.crash_after(usize::MAX);
+            let (written, _) = *self.drive.accounts.lock().unwrap();
+            if written < self.clocks.1.lock().unwrap().booted {
+                // what is known is from before the boot, and nothing on the disk tells of this
+                let by = self.judge.set_back.iter().map(|(_, by)| *by).sum();
+                self.judge.untold.push((self.clocks.real(), by));
+            }
             self.let_somebody_in();
             return;
         }
