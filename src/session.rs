@@ -176,7 +176,11 @@ mod tests {
         keeper.failed(&refused(), now, TERMS);
         assert!(matches!(keeper.want(now, TERMS), Want::Use(_)), "a good session survives a failed login");
         let mut keeper = SessionKeeper::default();
-        keeper.failed(&Failure::new(ErrorReason::Timeout, "late").retry_after(Some(Duration::from_secs(60))), at(0), TERMS);
+        keeper.failed(
+            &Failure::new(ErrorReason::Timeout, "late").retry_after(Some(Duration::from_secs(60))),
+            at(0),
+            TERMS,
+        );
         assert!(matches!(keeper.want(at(59), TERMS), Want::Refused(_)));
         assert_eq!(keeper.want(at(60), TERMS), Want::Obtain(None));
     }

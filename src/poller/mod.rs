@@ -265,7 +265,8 @@ impl Poller {
     fn reconnect(&mut self, name: &str, connection: Connection) {
         let now = self.edge.clock.now();
         let Some((provider, link)) = self.links.get_mut(name) else { return };
-        let begins_with = |login: &Option<Arc<dyn Login>>| login.as_ref().and_then(|login| login.begins_with().cloned());
+        let begins_with =
+            |login: &Option<Arc<dyn Login>>| login.as_ref().and_then(|login| login.begins_with().cloned());
         let token = begins_with(&connection.login);
         let sessions = if token.is_some() && token == begins_with(&link.login) {
             link.sessions.clone()

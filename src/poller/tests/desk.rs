@@ -133,7 +133,9 @@ impl Desk {
 
     /// Someone asks for tokens.
     pub(super) fn ask(&mut self, form: &[(String, String)], asked: Asked, is_troubled: bool) -> Answer {
-        if std::env::var("TRACE").is_ok() { eprintln!("{:?} {} {form:?} {:?}", asked, self.name, self.issued.last()); }
+        if std::env::var("TRACE").is_ok() {
+            eprintln!("{:?} {} {form:?} {:?}", asked, self.name, self.issued.last());
+        }
         let name = self.name;
         assert!(!self.in_flight, "{name}: two log-ins at once");
         if self.refusals.0 >= 3 {
@@ -253,10 +255,7 @@ impl Desk {
         let issued = issued.unwrap_or_else(|| panic!("{name} is sent {token}"));
         if !std::mem::replace(&mut issued.used, true) {
             issued.kept = is_kept(token);
-            assert!(
-                issued.kept || refusals > issued.asked.disk_refusals,
-                "{name}: {token} is used before it is kept"
-            );
+            assert!(issued.kept || refusals > issued.asked.disk_refusals, "{name}: {token} is used before it is kept");
         }
         !issued.ended && now < issued.expires
     }

@@ -295,9 +295,9 @@ impl Wire {
             assert!(log.polling.insert(account.clone()), "{account} is polled twice at a time");
             assert_eq!(token.is_some(), log.desks.contains_key(provider), "{account}: a session where it belongs");
             let is_kept = |token: &str| self.drive.is_kept(token);
-            let admitted = token.as_deref().is_none_or(|token| {
-                log.desk(provider).admits(token, asked.at, asked.disk_refusals, is_kept)
-            });
+            let admitted = token
+                .as_deref()
+                .is_none_or(|token| log.desk(provider).admits(token, asked.at, asked.disk_refusals, is_kept));
             let reply = if admitted {
                 log.reply(&account, provider, asked.at, token.as_deref())
             } else {

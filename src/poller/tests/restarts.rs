@@ -67,5 +67,8 @@ fn limits_numbers_counters_and_sessions_survive_every_end() {
     assert!(kills > ran && power_failures > ran && stops > ran / 2 && arrivals > 100 * ran, "{total:?}");
     assert!(remembered > ran && resumed > ran / 2, "{total:?}");
     let Tally { logins, refreshes, repeated, reloads, vandals, .. } = total;
-    assert!(logins > ran && refreshes > ran && repeated > ran / 100 && reloads > ran && vandals > ran / 20, "{total:?}");
+    assert!(
+        logins > ran && refreshes > ran && repeated > ran / 100 && reloads > ran && vandals > ran / 20,
+        "{total:?}"
+    );
 }
