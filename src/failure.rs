@@ -183,17 +183,22 @@ pub fn quoted_without<'a>(text: &str, hidden: impl IntoIterator<Item = &'a str>)
 
 /// The longest piece of a provider's text that is shown.
 const MOST_QUOTED: usize = 64;
+/// The longest word in it that is. No language has longer ones, but signatures, tokens and keys are.
+const LONGEST_WORD: usize = 20;
 
-/// A provider's text, fit for a log line: printable ASCII, capped, in quotes.
+/// A provider's text, fit for a log line: printable ASCII, capped, in quotes, without what may be a credential.
 ///
 /// Anything else becomes `?`, so that no reply can forge a line or colour a terminal.
 pub fn quoted(text: &str) -> String {
-    let mut shown: String =
-        text.chars().take(MOST_QUOTED).map(|c| if c == '"' || !(' '..='~').contains(&c) { '?' } else { c }).collect();
-    if text.chars().nth(MOST_QUOTED).is_some() {
-        shown.push_str("...");
+    let shown = text.split(' ').map(|word| if word.chars().nth(LONGEST_WORD).is_some() { "***" } else { word });
+    // what follows the last that is shown is not looked at: a reply can be long
+    let shown = shown.take(MOST_QUOTED + 2).collect::<Vec<_>>().join(" ");
+    let printable = |c| if c == '"' || !(' '..='~').contains(&c) { '?' } else { c };
+    let mut cut: String = shown.chars().take(MOST_QUOTED).map(printable).collect();
+    if shown.chars().nth(MOST_QUOTED).is_some() {
+        cut.push_str("...");
     }
-    format!("\"{shown}\"")
+    format!("\"{cut}\"")
 }
 
 #[cfg(test)]
@@ -236,8 +241,12 @@ mod tests {
     #[test]
     fn provider_text_cannot_forge_a_line() {
         assert_eq!(quoted("a\nlevel=error \u{1b}[31m\"x\""), "\"a?level=error ?[31m?x?\"");
-        assert_eq!(quoted(&"x".repeat(100)).len(), 64 + 2 + 3);
+        assert_eq!(quoted(&"x ".repeat(100)).len(), 64 + 2 + 3);
+        assert_eq!(quoted(&" ".repeat(100)).len(), 64 + 2 + 3);
         assert_eq!(quoted("درهم"), "\"????\"");
+        assert_eq!(quoted("bad token eyJhbGciOiJSUzI1NiIsIn, sorry"), "\"bad token *** sorry\"");
+        assert_eq!(quoted(&"x".repeat(20)), format!("\"{}\"", "x".repeat(20)));
+        assert_eq!(quoted(&"x".repeat(21)), "\"***\"");
         assert_eq!(quoted_without("no account 9988 for s3cret", ["9988", "s3cret", ""]), "\"no account *** for ***\"");
     }
 }

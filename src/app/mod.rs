@@ -11,32 +11,27 @@ use tokio::net::TcpSocket;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::account::AccountId;
 use crate::board::{AccountStatus, Board};
 use crate::clock::Clock;
 use crate::config::{Loaded, Refused};
 use crate::exposition::Telemetry;
-use crate::poller::{Edge, Poller};
+use crate::poller::{self, Edge, Poller};
 use crate::service::ServiceManager;
 use crate::store::{Locked, Place, Store, SystemDisk, boot_id};
 use crate::transport::Transport;
 use crate::web;
 
+mod ending;
 mod keeper;
 mod origin;
 mod watch;
 
+use ending::{Stops, end};
 use keeper::{Keeper, taken_apart};
 pub use origin::Origin;
 use watch::Watch;
 
-/// How long polls under way may take to end after a signal to stop.
-const DRAIN: Duration = Duration::from_secs(5);
-/// So long after it, it must have been written down how it ended …
-const WRITTEN: Duration = Duration::from_millis(5_500);
-/// … and so long after it the last answers are cut short: a service manager's patience has an end …
-const ANSWERED: Duration = Duration::from_millis(5_800);
-/// … though each of these has this long in any case.
-const LEAST: Duration = Duration::from_millis(300);
 /// How often the files of secrets are looked at.
 const SECRETS_LOOK: Duration = Duration::from_secs(2);
 
@@ -98,6 +93,14 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?.into_std()
 }
 
+/// What the web side may take. A quarter of the file descriptors at most, so that polls and the state never lack one.
+fn limits(scrapes: usize) -> web::Limits {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let share = limit.map_or(usize::MAX, |limit| usize::try_from(limit / 4).unwrap_or(usize::MAX));
+    let defaults = web::Limits::default();
+    web::Limits { scrapes, connections: defaults.connections.min(share.max(4)), ..defaults }
+}
+
 /// Why the daemon ended, or did not begin.
 #[derive(Debug)]
 pub enum AppError {
@@ -131,8 +134,7 @@ impl App {
         let watch = Watch::new(self.origin.stamp());
         let loaded = self.origin.load().map_err(AppError::Config)?;
         let listeners = self.doors.open()?;
-        let mut terminate = on_signal(SignalKind::terminate())?;
-        let mut interrupt = on_signal(SignalKind::interrupt())?;
+        let mut stops = Stops::listen()?;
         let mut hang_up = on_signal(SignalKind::hangup())?;
 
         let board = Arc::new(Board::default());
@@ -149,7 +151,6 @@ impl App {
         let mut polling = tokio::spawn(polling);
         let place = loaded.config.state.clone();
         recall(&store, &loaded, &board);
-        board.hide_amounts(loaded.config.hide_amounts);
         let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
         poller.configure(fleet).await;
         telemetry.config_reloaded(true, self.clock.now().wall);
@@ -159,10 +160,12 @@ impl App {
         let guard = Arc::new(self.guard);
         let page = self.paths.page();
         let scheme = guard.scheme();
+        let prompter = self.lifecycle.then(|| Arc::new(PromptByHandle(poller.clone())) as Arc<dyn web::Prompter>);
         let state =
             web::State::new(board.clone(), telemetry.clone(), self.clock.clone(), self.paths, guard.clone(), reloader);
-        let limits = web::Limits { scrapes: self.max_requests, ..web::Limits::default() };
-        let server = web::spawn(listeners, Arc::new(state), limits).map_err(failed("start the web side"))?;
+        let state = state.with_prompter(prompter);
+        let server =
+            web::spawn(listeners, Arc::new(state), limits(self.max_requests)).map_err(failed("start the web side"))?;
         let pages: Vec<_> = server.addresses().iter().map(|address| format!("{scheme}://{address}{page}")).collect();
         announce(&pages);
         for page in &pages {
@@ -194,8 +197,7 @@ impl App {
         let mut look_at_config = self.auto_reload.map(tokio::time::interval);
         loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                () = stops.recv() => break,
                 _ = hang_up.recv() => drop(keeper.reload().await),
                 Some(reply) = reloads.recv() => {
                     let outcome: oneshot::Sender<_> = reply;
@@ -216,19 +218,9 @@ impl App {
         watching.abort();
         manager.stopping();
         tracing::info!("stopping: no new polls, waiting for those under way");
-        let (clock, asked) = (keeper.clock.clone(), keeper.clock.now().boot);
-        let left = |end: Duration| end.saturating_sub(clock.now().boot.since(asked)).max(LEAST);
-        let drained = async {
-            // scrapes are answered until the last poll is in
-            keeper.poller.stop(DRAIN).await;
-            store.close(&board, left(WRITTEN)).await;
-            // whoever reads too slowly has no whole answer
-            let _ = tokio::time::timeout(left(ANSWERED), server.stop()).await;
-        };
         tokio::select! {
-            () = drained => {}
-            _ = terminate.recv() => tracing::warn!("a second signal: stopping at once"),
-            _ = interrupt.recv() => tracing::warn!("a second signal: stopping at once"),
+            () = end(&keeper, &store, &board, server) => {}
+            () = stops.recv() => tracing::warn!("a second signal: stopping at once"),
         }
         tracing::info!("stopped");
         Ok(())
@@ -253,8 +245,9 @@ fn opened(
     Store::open(place, Box::new(move |written| telemetry.state_written(written))).map_err(AppError::Locked)
 }
 
-/// Lets the board know what an earlier run knew of the accounts that are configured.
+/// Lets the board know whether amounts are hidden, and what an earlier run knew of the accounts that are configured.
 fn recall(store: &Store, loaded: &Loaded, board: &Board) {
+    board.hide_amounts(loaded.config.hide_amounts);
     let Some(recalled) = store.recalled() else { return };
     let configured = loaded.config.providers.iter().flat_map(|provider| &provider.accounts);
     let known = configured.filter_map(|config| {
@@ -294,5 +287,15 @@ impl web::Reloader for ReloadByChannel {
             self.0.send(reply).await.map_err(|_| gone())?;
             outcome.await.map_err(|_| gone())?
         })
+    }
+}
+
+/// Asks the poller for a poll.
+#[derive(Debug)]
+struct PromptByHandle(poller::Handle);
+
+impl web::Prompter for PromptByHandle {
+    fn prompt(&self, id: AccountId) -> web::Prompting<'_> {
+        Box::pin(self.0.poll_now(id))
     }
 }

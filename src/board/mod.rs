@@ -273,7 +273,10 @@ impl Board {
 
     /// Has the page and the JSON beside it keep amounts to themselves from now on, or tell them again.
     pub fn hide_amounts(&self, hide: bool) {
-        self.lock().hides_amounts = hide;
+        let inner = &mut *self.lock();
+        // what was written before must not be read after
+        inner.epoch += u64::from(inner.hides_amounts != hide);
+        inner.hides_amounts = hide;
     }
 
     /// What was known before the start. From now on counters are shown once they are [kept](Self::keep).

@@ -127,7 +127,12 @@ fn describe(out: &mut String, provider: &ProviderConfig, secrets: &SecretReader)
             Ok(secret) => described(&secret).map_or_else(|| "found".to_owned(), |what| format!("found, {what}")),
             Err(why) => why,
         };
-        let _ = writeln!(out, "  secret   {key} from {source}: {found}");
+        let _ = if secrets.is_absent(source) {
+            // what is not there may be no name but the secret itself
+            writeln!(out, "  secret   {key}: {found}")
+        } else {
+            writeln!(out, "  secret   {key} from {source}: {found}")
+        };
     }
     for account in &provider.accounts {
         let wallets: Vec<_> =

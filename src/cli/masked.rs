@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use humantime::format_duration;
@@ -12,7 +14,7 @@ const MASK: &str = "***";
 /// Headers whose whole value authenticates someone.
 const MASKED_HEADERS: [&str; 6] = ["authorization", "cookie", "set-cookie", "sign", "www-authenticate", "x-signature"];
 /// Members of replies, and fields of forms, whose value is a credential, a person or an account.
-const MASKED_FIELDS: [&str; 9] = [
+const MASKED_FIELDS: [&str; 10] = [
     "access_token",
     "client_secret",
     "id_token",
@@ -22,7 +24,12 @@ const MASKED_FIELDS: [&str; 9] = [
     "username",
     "endUserId",
     "memberId",
+    "service_id",
 ];
+/// Of those the ones that log in. Whatever stood in one of them is masked wherever it comes again.
+const CREDENTIALS: [&str; 3] = ["access_token", "id_token", "refresh_token"];
+/// A line of a text that is longer than this stands for the whole.
+const LONG: usize = 16;
 /// The longest body that is shown.
 const MOST_SHOWN: usize = 4_000;
 
@@ -31,28 +38,45 @@ const MOST_SHOWN: usize = 4_000;
 pub(super) struct Mask(Vec<String>);
 
 impl Mask {
-    /// Masks what authenticated these requests as well, wherever it is echoed.
+    /// Masks what authenticated these requests as well, and what these replies brought to log in with, wherever it is
+    /// echoed.
     pub(super) fn and_credentials_of(self, trace: &[Traced]) -> Self {
-        let values = trace.iter().filter_map(|traced| traced.request.headers().get(http::header::AUTHORIZATION));
-        let credentials = values.filter_map(|value| value.to_str().ok()?.split_once(' ').map(|(_, sent)| sent));
-        let mut both = Self::new(credentials);
+        let headers = trace.iter().flat_map(|traced| traced.request.headers());
+        let signs = headers.filter(|(name, value)| value.is_sensitive() || MASKED_HEADERS.contains(&name.as_str()));
+        // of `Basic dXNlcjpwYXNz` the part that counts
+        let sent = signs.filter_map(|(_, value)| value.to_str().ok()?.split(' ').next_back());
+        let replies = trace.iter().filter_map(|traced| traced.outcome.as_ref().ok());
+        let brought: Vec<_> = replies.flat_map(|reply| tokens(reply.body())).collect();
+        let mut both = Self::new(sent.chain(brought.iter().map(String::as_str)));
         both.0.extend(self.0);
-        both.0.sort_by_key(|text| std::cmp::Reverse(text.len()));
-        both
+        both.in_order()
     }
 
-    /// Masks these texts, and the forms that they take in a URL or a form.
+    /// Masks these texts, and the forms that they take in a URL, a form, a header or another text.
     pub(super) fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut hidden: Vec<String> = Vec::new();
         for text in texts.into_iter().map(str::trim).filter(|text| !text.is_empty()) {
-            hidden.push(text.to_owned());
-            hidden.push(url::form_urlencoded::byte_serialize(text.as_bytes()).collect());
+            let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+            for form in [form.replace('+', "%20"), form] {
+                hidden.push(with_small_escapes(&form));
+                hidden.push(form);
+            }
             hidden.extend(serde_json::to_string(text).ok().map(|quoted| quoted.trim_matches('"').to_owned()));
+            hidden.extend(serde_json::to_string(text).ok().map(|quoted| quoted.trim_matches('"').replace('/', "\\/")));
+            hidden.push(STANDARD.encode(text));
+            hidden.push(text.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")));
+            // a key is recognised by any of its lines
+            hidden.extend(text.lines().filter(|line| line.len() > LONG && !line.contains("---")).map(str::to_owned));
+            hidden.push(text.to_owned());
         }
-        // the longest first, so that no rest of one stays visible
-        hidden.sort_by_key(|text| std::cmp::Reverse(text.len()));
-        hidden.dedup();
-        Self(hidden)
+        Self(hidden).in_order()
+    }
+
+    /// The longest first, so that no rest of one stays visible.
+    fn in_order(mut self) -> Self {
+        self.0.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
+        self.0.dedup();
+        self
     }
 
     /// Everything that was said, one exchange after the other.
@@ -108,6 +132,20 @@ impl Mask {
         }
         printed
     }
+}
+
+/// `%2F` as `%2f`.
+fn with_small_escapes(form: &str) -> String {
+    let mut parts = form.split('%');
+    let plain = parts.next().unwrap_or_default().to_owned();
+    // two digits behind each sign
+    parts.fold(plain, |small, part| small + "%" + &part[..2].to_ascii_lowercase() + &part[2..])
+}
+
+/// What a reply brings to log in with, if it is the reply of a login.
+fn tokens(body: &[u8]) -> Vec<String> {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_slice(body) else { return Vec::new() };
+    CREDENTIALS.iter().filter_map(|name| Some(fields.get(*name)?.as_str()?.to_owned())).collect()
 }
 
 /// Masks the value of `field` in a form (`field=value&`) and in JSON (`"field": "value"`), whatever it is.
@@ -190,6 +228,29 @@ mod tests {
         for kept in ["partner-id: 200000018128", "grant_type=password", "\"expires_in\":3600", "HTTP status 200"] {
             assert!(shown.contains(kept), "{kept} is missing from\n{shown}");
         }
+    }
+
+    #[test]
+    fn what_comes_back_in_another_form_is_masked_too() {
+        let secret = "c\u{e9}nary/\"one two";
+        let request = Request::post("https://example.test/")
+            .header("sign", "SIGNATURE==")
+            .header("authorization", "Bearer TOKEN-1")
+            .body(Bytes::from(r#"{"service_id": 12345,"request_time":"now"}"#))
+            .unwrap();
+        let login =
+            Response::new(Bytes::from(r#"{"access_token":"TOKEN-1","refresh_token":"TOKEN-2","expires_in":1}"#));
+        let key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\nAQEFAASCBKcwggSjAgEAAoIB\n-----END PRIVATE KEY-----";
+        let echo = format!(
+            "{secret} {} {} c%C3%A9nary%2F%22one+two c%c3%a9nary%2f%22one%20two c%C3%A9nary%2F%22one%20two 63c3a96e6172792f226f6e652074776f \
+            SIGNATURE== TOKEN-1 TOKEN-2 AQEFAASCBKcwggSjAgEAAoIB said",
+            serde_json::to_string(secret).unwrap(),
+            STANDARD.encode(secret),
+        );
+        let said = [traced(request, login), traced(Request::new(Bytes::new()), Response::new(Bytes::from(echo)))];
+        let shown = Mask::new([secret, key]).and_credentials_of(&said).show(&said);
+        assert!(shown.contains("{\"service_id\": ***,\"request_time\":\"now\"}"), "{shown}");
+        assert!(shown.contains("*** \"***\" *** *** *** *** *** *** *** *** *** said"), "{shown}");
     }
 
     #[test]

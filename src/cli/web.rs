@@ -39,7 +39,7 @@ pub(super) struct WebArgs {
     /// Scrapes that are answered at once; one more ends the one that is read most slowly; 0 is any number
     #[arg(long = "web.max-requests", value_name = "NUMBER", default_value_t = 0)]
     max_requests: usize,
-    /// Allow a reload by POST /-/reload
+    /// Allow a reload by POST /-/reload, and polls before their time
     #[arg(long = "web.enable-lifecycle")]
     enable_lifecycle: bool,
 }

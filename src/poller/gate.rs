@@ -75,6 +75,11 @@ impl Gate {
         self.limiter().is_idle(now)
     }
 
+    /// Until when nobody goes because the provider asked for that.
+    pub(super) fn paused_until(&self, now: BootTime) -> Option<BootTime> {
+        self.limiter().paused_until(now)
+    }
+
     /// Waits for a slot for a request about this account, first come, first served.
     pub(super) async fn slot(&self, id: &AccountId) -> Slot<'_> {
         let mut place = Place::take(self);

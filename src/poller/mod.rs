@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -31,7 +31,7 @@ use crate::config::{AccountConfig, ProviderConfig};
 use crate::exposition::Telemetry;
 use crate::failure::{ErrorReason, Failure};
 use crate::providers::{Connection, Login, Provider};
-use crate::schedule::{Plan, Schedule, Turn, Wait};
+use crate::schedule::{Cause, NotNow, Plan, Schedule, Turn, Wait};
 use crate::service::{Pulse, pulse};
 use crate::session::SessionKeeper;
 use crate::store::Store;
@@ -78,6 +78,7 @@ pub struct Handle(mpsc::Sender<Command>, Pulse);
 enum Command {
     Configure(Fleet, oneshot::Sender<()>),
     Reconnect(Arc<str>, Connection),
+    PollNow(AccountId, oneshot::Sender<Result<(), NotNow>>),
     Stop(Duration, oneshot::Sender<()>),
 }
 
@@ -96,6 +97,17 @@ impl Handle {
     pub async fn reconnect(&self, provider: Arc<str>, connection: Connection) {
         // a poller that has stopped needs no secrets
         let _ = self.0.send(Command::Reconnect(provider, connection)).await;
+    }
+
+    /// Has an account polled now, out of its rhythm but through the gate like any other, or says why not. It returns
+    /// when that is decided, and not when the poll is over.
+    pub async fn poll_now(&self, id: AccountId) -> Result<(), NotNow> {
+        let (done, is_done) = oneshot::channel();
+        // a poller that has stopped polls nobody
+        if self.0.send(Command::PollNow(id, done)).await.is_err() {
+            return Err(NotNow::Stopping);
+        }
+        is_done.await.unwrap_or(Err(NotNow::Stopping))
     }
 
     /// Tells whether the loop still turns.
@@ -153,6 +165,8 @@ pub struct Poller {
     targets: BTreeMap<AccountId, Arc<Target>>,
     gates: BTreeMap<Arc<str>, Arc<Gate>>,
     links: BTreeMap<Arc<str>, (Arc<ProviderConfig>, Arc<Link>)>,
+    /// The sessions of entries that have left, for as long as somebody is on the way with them.
+    left: BTreeMap<Arc<str>, (Arc<ProviderConfig>, Weak<Sessions>, u32)>,
     tasks: JoinSet<Result<Snapshot, Failure>>,
     under_way: HashMap<Id, Poll>,
 }
@@ -167,6 +181,7 @@ impl Poller {
             targets: BTreeMap::new(),
             gates: BTreeMap::new(),
             links: BTreeMap::new(),
+            left: BTreeMap::new(),
             tasks: JoinSet::new(),
             under_way: HashMap::new(),
         }
@@ -190,6 +205,9 @@ impl Poller {
                             let _ = done.send(());
                         }
                         Some(Command::Reconnect(provider, connection)) => self.reconnect(&provider, connection),
+                        Some(Command::PollNow(id, done)) => {
+                            let _ = done.send(self.poll_now(&id));
+                        }
                         Some(Command::Stop(patience, done)) => {
                             self.drain(patience).await;
                             let _ = done.send(());
@@ -246,9 +264,12 @@ impl Poller {
                 self.schedule.expedite(id, now.boot);
             }
         }
-        for name in self.links.keys().filter(|name| !links.contains_key(*name)) {
+        for (name, (provider, link)) in self.links.iter().filter(|(name, _)| !links.contains_key(*name)) {
             self.edge.telemetry.forget_provider(name);
+            let sessions = Arc::downgrade(&link.sessions);
+            self.left.insert(name.clone(), (provider.clone(), sessions, link.secrets));
         }
+        self.left.retain(|name, (_, sessions, _)| !links.contains_key(name) && sessions.strong_count() > 0);
         (self.targets, self.links) = (targets, links);
         // a provider that left keeps its gate until nobody is on the way to it and what was sent through it counts
         // no more
@@ -289,10 +310,15 @@ impl Poller {
     /// The sessions of a provider entry that logs in as before, be it before a restart; else none. And how often its
     /// secrets were replaced.
     fn sessions(&self, provider: &ProviderConfig) -> (Arc<Sessions>, u32) {
-        match self.links.get(&provider.name) {
-            Some((before, link)) if before.same_connection(provider) => (link.sessions.clone(), link.secrets),
-            Some((_, link)) => {
-                link.sessions.replaced.store(true, Ordering::Relaxed);
+        let live = self.links.get(&provider.name).map(|(before, link)| (before, link.sessions.clone(), link.secrets));
+        let left = || {
+            let (before, sessions, secrets) = self.left.get(&provider.name)?;
+            Some((before, sessions.upgrade()?, *secrets))
+        };
+        match live.or_else(left) {
+            Some((before, sessions, secrets)) if before.same_connection(provider) => (sessions, secrets),
+            Some((_, sessions, _)) => {
+                sessions.replaced.store(true, Ordering::Relaxed);
                 Default::default()
             }
             None => {
@@ -304,6 +330,18 @@ impl Poller {
                 (Arc::new(Sessions { keeper: keeper.into(), replaced: false.into() }), 0)
             }
         }
+    }
+
+    /// A pause that the provider asked for holds for all its accounts, whoever asks.
+    fn poll_now(&mut self, id: &AccountId) -> Result<(), NotNow> {
+        let now = self.edge.clock.now();
+        let target = self.targets.get(id).ok_or(NotNow::Unknown)?;
+        if let Some(until) = target.gate.paused_until(now.boot) {
+            return Err(NotNow::LeftAlone { cause: Cause::Throttled, until });
+        }
+        self.schedule.advance(id, now.boot)?;
+        tracing::info!(provider = %id.provider, account = %id.account, "{id} is polled now, since somebody asks for it");
+        Ok(())
     }
 
     fn begin_due(&mut self) {

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use crate::document::Problem;
-use crate::failure::{ErrorReason, Failure, quoted};
+use crate::failure::{ErrorReason, Failure};
 use crate::money::{Amount, Currency};
 use crate::secret::{Secret, Secrets};
 
@@ -183,9 +183,12 @@ pub(super) fn is_plain(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
-/// A provider's code, fit for a log line: as it is if it looks like a code.
+/// A provider's code, fit for a log line: as it is if it looks like a code, such as `62026` or `SVC0001`. A password, a
+/// subscriber's number or a token that it repeats instead does not.
 pub(super) fn code(text: &str) -> &str {
-    if (1..=16).contains(&text.len()) && is_plain(text) { text } else { "(not a code)" }
+    let digits = text.trim_start_matches(|c: char| c.is_ascii_uppercase());
+    let is_code = text.len() - digits.len() <= 3 && digits.len() <= 6 && digits.bytes().all(|b| b.is_ascii_digit());
+    if is_code && !text.is_empty() { text } else { "(not a code)" }
 }
 
 /// Passes the currency that was asked for.
@@ -195,7 +198,11 @@ pub(super) fn same_currency(expected: &Currency, echoed: &str) -> Result<(), Fai
     }
     Err(Failure::new(
         ErrorReason::Mismatch,
-        format!("the reply is in another currency than {expected}: {}", quoted(echoed)),
+        // what is no code of a currency may be anything that the request said
+        match Currency::parse(echoed) {
+            Some(other) => format!("the reply is in another currency than {expected}: {}", other.as_str()),
+            None => format!("the reply is in another currency than {expected}, with a code that is none"),
+        },
     ))
 }
 

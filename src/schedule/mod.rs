@@ -17,9 +17,11 @@ use crate::clock::BootTime;
 use crate::failure::{ErrorReason, Failure};
 
 mod cause;
+mod early;
 mod patience;
 
 pub use cause::Cause;
+pub use early::NotNow;
 pub use patience::Streak;
 
 /// First polls of a fleet are spread over this span per account …
@@ -66,6 +68,10 @@ struct Entry {
     /// Why its next turn does not come sooner.
     cause: Cause,
     streak: Streak,
+    /// When its last turn was taken.
+    begun: Option<BootTime>,
+    /// Until when nobody may ask for an early turn, and why.
+    left_alone: Option<(BootTime, Cause)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +89,13 @@ pub struct Wait {
     pub cause: Cause,
     /// What led there.
     pub streak: Streak,
+}
+
+impl Entry {
+    const fn new(plan: Plan, state: State) -> Self {
+        let streak = Streak { failures_in_a_row: 0, refusals_in_a_row: 0 };
+        Self { plan, state, cause: Cause::Interval, streak, begun: None, left_alone: None }
+    }
 }
 
 impl Schedule {
@@ -105,10 +118,7 @@ impl Schedule {
                     Some(serial) => State::Out { serial },
                     None => State::Waiting(now + phase(id, spread)),
                 };
-                self.insert(
-                    id.clone(),
-                    Entry { plan: *plan, state, cause: Cause::Interval, streak: Streak::default() },
-                );
+                self.insert(id.clone(), Entry::new(*plan, state));
                 continue;
             };
             if entry.plan == *plan {
@@ -149,6 +159,7 @@ impl Schedule {
         self.refused.remove(&id.provider);
         if let Some(entry) = self.entries.get_mut(id) {
             entry.streak = Streak::default();
+            entry.left_alone = None;
             if let State::Waiting(_) = entry.state {
                 self.wait_until(id, now, Cause::Interval);
             }
@@ -170,6 +181,7 @@ impl Schedule {
         self.next_serial += 1;
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.state = State::Out { serial };
+            entry.begun = Some(now);
         }
         Some(Turn { id, due, serial })
     }
@@ -212,6 +224,7 @@ impl Schedule {
         let (due, cause) = match outcome {
             Ok(()) => {
                 entry.streak = Streak::default();
+                entry.left_alone = None;
                 self.refused.remove(&turn.id.provider);
                 (regular, Cause::Interval)
             }
@@ -219,6 +232,7 @@ impl Schedule {
                 let refused = self.refused.entry(turn.id.provider.clone()).or_default();
                 *refused = refused.saturating_add(u32::from(failure.reason == ErrorReason::Auth));
                 entry.streak.add(failure.reason);
+                entry.leave_alone(failure, *refused, now);
                 entry.streak.due(failure, *refused, entry.plan, regular, now, jitter)
             }
         };

@@ -1,11 +1,15 @@
 //! What the next start makes of files that are not the last ones.
 
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
 use jiff::Timestamp;
 
 use super::brittle_disk::BrittleDisk;
 use super::*;
 use crate::clock::Now;
 use crate::rate_limit::{Quota, Window};
+use crate::secret::Secret;
 
 #[derive(Debug)]
 struct Frozen;
@@ -55,4 +59,75 @@ fn only_the_last_book_is_believed_and_only_in_its_place() {
     let disk = start();
     disk.rename(limits, Path::new("/state.limits.new")).unwrap();
     assert_eq!(room(&open(&disk, false)), 10, "a replacement that had no time to take its name");
+}
+
+fn session() -> Session {
+    let lifetime = Duration::from_secs(3_600);
+    Session { token: Secret::new("access"), refresh: Some(Secret::new("refresh")), lifetime }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_the_disk_refused_is_kept_as_soon_as_it_takes_it() {
+    let disk = Arc::new(BrittleDisk::default());
+    let store = open(&disk, true);
+    disk.fail_with(Some(io::ErrorKind::StorageFull));
+    store.keep_session(&"p".into(), "settings", &session(), Frozen.now().boot).await;
+    disk.fail_with(None);
+    assert!(open(&disk, false).session("p", "settings").is_none());
+    let board = Board::default();
+    assert!(tokio::time::timeout(Duration::from_secs(10), store.follow(&board)).await.is_err(), "it goes on for ever");
+    assert!(open(&disk, false).session("p", "settings").is_some());
+}
+
+/// Takes nothing from a certain moment on, and does not say so either.
+#[derive(Debug)]
+struct StuckDisk {
+    disk: BrittleDisk,
+    stuck: Mutex<Option<Receiver<()>>>,
+}
+
+impl Disk for StuckDisk {
+    fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        self.disk.read(path)
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if let Some(stuck) = self.stuck.lock().unwrap().take() {
+            // until the other end is dropped
+            let _ = stuck.recv();
+        }
+        self.disk.write(path, bytes)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.disk.remove(path)
+    }
+
+    fn sync_directory(&self, directory: &Path) -> io::Result<()> {
+        self.disk.sync_directory(directory)
+    }
+
+    fn changed(&self, path: &Path) -> io::Result<Timestamp> {
+        self.disk.changed(path)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_takes_nothing_does_not_hold_up_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Arc::new(StuckDisk { disk: BrittleDisk::default(), stuck: Mutex::default() });
+    let path = directory.path().join("state");
+    let place = Place { path, disk: disk.clone(), clock: Arc::new(Frozen), boot: "b".to_owned() };
+    let store = Store::open(place, Box::new(|_| ())).unwrap();
+    let (release, stuck): (Sender<()>, _) = channel();
+    *disk.stuck.lock().unwrap() = Some(stuck);
+    let patience = Duration::from_millis(500);
+    let board = Board::default();
+    let closing = store.close(&board, patience);
+    assert!(tokio::time::timeout(patience * 2, closing).await.is_ok(), "it waits for the disk");
+    drop(release);
 }

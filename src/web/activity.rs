@@ -11,12 +11,8 @@ pub(super) type Events = Arc<AtomicU64>;
 /// One connection's.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    /// From the request to the last byte of its answer.
-    answering: AtomicBool,
-    /// Whether what is asked for is a scrape.
+    /// From the request of a scrape to the last byte of its answer.
     scraping: AtomicBool,
-    /// Whether it has had a whole scrape.
-    has_scraped: AtomicBool,
     /// The number of the edition that is being read; 0 is none.
     edition: AtomicU64,
     events: Events,
@@ -33,13 +29,7 @@ impl Activity {
         new
     }
 
-    /// A request has come.
-    pub(super) fn begin(&self) {
-        self.gets_on();
-        self.answering.store(true, Ordering::Relaxed);
-    }
-
-    /// The request is for a scrape.
+    /// It asks for a scrape.
     pub(super) fn begin_scrape(&self) {
         self.scraping.store(true, Ordering::Relaxed);
     }
@@ -48,13 +38,10 @@ impl Activity {
     pub(super) fn end(&self) {
         self.gets_on();
         self.edition.store(0, Ordering::Relaxed);
-        self.answering.store(false, Ordering::Relaxed);
-        if self.scraping.swap(false, Ordering::Relaxed) {
-            self.has_scraped.store(true, Ordering::Relaxed);
-        }
+        self.scraping.store(false, Ordering::Relaxed);
     }
 
-    /// Something was taken.
+    /// It has asked, or taken something.
     pub(super) fn gets_on(&self) {
         self.last.store(self.events.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
     }
@@ -64,17 +51,8 @@ impl Activity {
         self.events.load(Ordering::Relaxed).saturating_sub(self.last.load(Ordering::Relaxed))
     }
 
-    pub(super) fn is_answering(&self) -> bool {
-        self.answering.load(Ordering::Relaxed)
-    }
-
     pub(super) fn is_scraping(&self) -> bool {
         self.scraping.load(Ordering::Relaxed)
-    }
-
-    /// Between two scrapes.
-    pub(super) fn rests(&self) -> bool {
-        self.has_scraped.load(Ordering::Relaxed) && !self.is_answering()
     }
 
     /// What is sent is this edition.

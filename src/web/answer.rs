@@ -7,12 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY, RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tokio::time::timeout;
 
 use super::activity::Activity;
+use super::api::{self, Message, Name, is_from_elsewhere};
 use super::body::Parts;
 use super::crowd::Crowd;
 use super::edition::Title;
@@ -20,8 +21,11 @@ use super::encoding::accepts_gzip;
 use super::guard::Admission;
 use super::told::Query;
 use super::{Paths, State, page};
+use crate::account::AccountId;
+use crate::board::View;
 use crate::clock::Now;
 use crate::exposition::{Coding, Moment, gzip, negotiate};
+use crate::schedule::NotNow;
 
 type Answer = Response<Parts>;
 
@@ -38,19 +42,24 @@ pub(super) struct Visit {
 
 /// What can be asked for.
 #[derive(Clone, Copy, Debug)]
-enum Route {
+enum Route<'a> {
     Metrics,
     Healthy,
     Ready,
     Reload,
     Page,
+    Accounts,
+    Account(Name<'a>),
+    PollNow(Name<'a>),
+    AccountHealth(Name<'a>),
+    Description,
     /// Above the prefix: a way to the page.
     Above,
 }
 
-impl Route {
+impl<'a> Route<'a> {
     /// The route with exactly this path.
-    fn of(path: &str, paths: &Paths) -> Option<Self> {
+    fn of(path: &'a str, paths: &Paths) -> Option<Self> {
         if paths.is_above(path) {
             return Some(Self::Above);
         }
@@ -60,7 +69,21 @@ impl Route {
             "/-/ready" => Some(Self::Ready),
             "/-/reload" => Some(Self::Reload),
             "/" => Some(Self::Page),
-            _ => None,
+            "/api/v1/accounts" => Some(Self::Accounts),
+            "/api/v1/openapi.json" => Some(Self::Description),
+            path => Self::of_account(path),
+        }
+    }
+
+    /// The route to one account.
+    fn of_account(path: &'a str) -> Option<Self> {
+        if let Some(rest) = path.strip_prefix("/health/accounts/") {
+            return Name::parse(rest).map(Self::AccountHealth);
+        }
+        let rest = path.strip_prefix("/api/v1/accounts/")?;
+        match rest.strip_suffix("/poll").and_then(Name::parse) {
+            Some(name) => Some(Self::PollNow(name)),
+            None => Name::parse(rest).map(Self::Account),
         }
     }
 
@@ -69,6 +92,10 @@ impl Route {
             Self::Metrics | Self::Healthy | Self::Ready | Self::Page | Self::Above => {
                 (&[Method::GET, Method::HEAD], "GET, HEAD")
             }
+            Self::Accounts | Self::Account(_) | Self::AccountHealth(_) | Self::Description => {
+                (&[Method::GET, Method::HEAD], "GET, HEAD")
+            }
+            Self::PollNow(_) => (&[Method::POST], "POST"),
             Self::Reload => (&[Method::POST, Method::PUT], "POST, PUT"),
         }
     }
@@ -101,7 +128,16 @@ async fn answer_of_route<B>(state: &State, visit: &Visit, request: &Request<B>) 
         Route::Metrics => metrics(state, visit, request.headers()),
         Route::Healthy => say(StatusCode::OK, "balance-exporter is healthy"),
         Route::Ready => ready(state),
+        Route::Reload if is_from_elsewhere(request.headers()) => say(StatusCode::FORBIDDEN, ELSEWHERE),
         Route::Reload => reload(state, visit.patience).await,
+        Route::Accounts => accounts(state, visit, request),
+        Route::Account(name) => account(state, name),
+        Route::AccountHealth(name) => {
+            let (status, sentence) = api::health(&state.view(), name, &state.clock.now());
+            say(status, &sentence)
+        }
+        Route::PollNow(name) => poll_now(state, visit.patience, name, request.headers()).await,
+        Route::Description => json_of(StatusCode::OK, api::json(&api::describe(&state.paths))),
         Route::Page => people(state, visit, request),
         Route::Above => elsewhere(&state.paths.link("/")),
     }
@@ -146,19 +182,79 @@ async fn reload(state: &State, patience: Duration) -> Answer {
     }
 }
 
-fn people<B>(state: &State, visit: &Visit, request: &Request<B>) -> Answer {
-    let query = Query::parse(request.uri().query());
-    let html = |now: &Now, coding| {
+fn accounts<B>(state: &State, visit: &Visit, request: &Request<B>) -> Answer {
+    let answer = asked_for(state, visit, request, JSON, api::accounts);
+    with(answer, VARY, HeaderValue::from_static("Accept-Encoding"))
+}
+
+fn account(state: &State, name: Name<'_>) -> Answer {
+    match api::account(&state.view(), name, &state.clock.now()) {
+        Some(account) => json_of(StatusCode::OK, api::json(&account)),
+        None => json_of(StatusCode::NOT_FOUND, api::json(&Message::new(api::unknown(name)))),
+    }
+}
+
+async fn poll_now(state: &State, patience: Duration, name: Name<'_>, headers: &HeaderMap) -> Answer {
+    let refused = |sentence| (StatusCode::FORBIDDEN, Message::new(sentence), None);
+    let (status, message, retry_after) = match &state.prompter {
+        None => refused("polling over HTTP is off; start with --web.enable-lifecycle"),
+        Some(_) if is_from_elsewhere(headers) => refused(ELSEWHERE),
+        Some(prompter) => {
+            let id = AccountId { provider: name.provider.into(), account: name.account.into() };
+            let outcome = timeout(patience, prompter.prompt(id)).await.unwrap_or(Err(NotNow::Stopping));
+            api::polled(outcome, name, &state.clock.now())
+        }
+    };
+    // a form without a script is read by whoever sent it
+    let by_people = listed(headers, &ACCEPT).is_some_and(|accept| accept.contains("text/html"));
+    let answer = if by_people {
+        let html = page::sentence(&message.message, &state.paths);
+        of_people(of_parts(status, "text/html; charset=utf-8", Bytes::from(html).into()))
+    } else {
+        json_of(status, api::json(&message))
+    };
+    match retry_after {
+        Some(seconds) => with(answer, RETRY_AFTER, HeaderValue::from(seconds)),
+        None => answer,
+    }
+}
+
+/// Why a request that would change something is refused.
+const ELSEWHERE: &str = "this request comes from a page of another site; if it does not, let the proxy in between pass \
+    the headers Host and Sec-Fetch-Site on";
+
+const JSON: &str = "application/json";
+
+fn json_of(status: StatusCode, json: String) -> Answer {
+    of_parts(status, JSON, Bytes::from(json).into())
+}
+
+/// A text about the accounts that the request's query asks for.
+fn asked_for<B>(
+    state: &State,
+    visit: &Visit,
+    request: &Request<B>,
+    content_type: &'static str,
+    render: impl FnOnce(&View, &Query, &Now) -> String,
+) -> Answer {
+    let query = request.uri().query();
+    let name = format!("{content_type}?{}", query.unwrap_or_default());
+    let query = Query::parse(query);
+    shared(state, visit, request.headers(), name.into(), content_type, |now, coding| {
         let view = state.view();
-        let text = page::render(&view, &query, now, &state.paths, false);
+        let text = render(&view, &query, now);
         let bytes = match coding {
             Coding::Gzip => gzip(&text)?,
             Coding::Identity => text.into_bytes(),
         };
         Some((Bytes::from(bytes).into(), Moment::of(&view, *now)))
-    };
-    let name = format!("page?{}", request.uri().query().unwrap_or_default());
-    of_people(shared(state, visit, request.headers(), name.into(), "text/html; charset=utf-8", html))
+    })
+}
+
+fn people<B>(state: &State, visit: &Visit, request: &Request<B>) -> Answer {
+    of_people(asked_for(state, visit, request, "text/html; charset=utf-8", |view, query, now| {
+        page::render(view, query, now, &state.paths, state.prompter.is_some())
+    }))
 }
 
 /// A page with all that keeps it to itself.

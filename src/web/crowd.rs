@@ -4,9 +4,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::activity::{Activity, Events};
 
-/// Connections between two scrapes that stay, however many come. More would be worth to be pretended.
-const RESTING: usize = 16;
-
 /// Everybody who is connected.
 #[derive(Debug)]
 pub(super) struct Crowd {
@@ -26,16 +23,13 @@ impl Crowd {
     /// Lets one more in. If there are too many, the one goes who has not got on for longest.
     ///
     /// That is neither the oldest nor the one who waits: who holds a connection open without asking, asks byte by byte
-    /// or does not take the answer falls behind, and who asks and reads does not, however long the answer is.
+    /// or does not take the answer falls behind, and who asks and reads does not, however long the answer is. Who keeps
+    /// a connection from one scrape to the next may find it closed, as after any other pause, and opens another.
     pub(super) fn enter(&self) -> Arc<Activity> {
         let new = Arc::new(Activity::new(&self.events));
         let mut present = self.present();
         if present.len() >= self.connections {
-            let mut resting: Vec<_> = present.iter().filter(|each| each.rests()).map(|each| each.age()).collect();
-            resting.sort_unstable();
-            resting.truncate(RESTING.min(self.connections / 2));
-            let stays = |each: &Activity| each.rests() && resting.last().is_some_and(|oldest| each.age() <= *oldest);
-            expel(&mut present, |each| !stays(each));
+            expel(&mut present, |_| true);
         }
         present.push(new.clone());
         new
@@ -82,8 +76,8 @@ mod tests {
     fn who_has_not_got_on_for_longest_makes_room() {
         let crowd = Crowd::new(4, 0);
         let mut all: Vec<_> = (0..4).map(|_| crowd.enter()).collect();
-        all[0].begin();
-        all[2].begin();
+        all[0].gets_on();
+        all[2].gets_on();
         all.push(crowd.enter());
         assert_eq!(left(&crowd, &all), [0, 2, 3, 4], "the oldest that has never asked");
         all.push(crowd.enter());
@@ -97,46 +91,19 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_again_and_again_to_scrape_finds_the_door_open() {
-        let crowd = Crowd::new(4, 0);
-        let scraper = crowd.enter();
-        let mut all = vec![scraper.clone()];
-        for _ in 0..3 {
-            scraper.begin();
-            crowd.begin_scrape(&scraper);
-            scraper.end();
-            all.extend((0..100).map(|_| crowd.enter()));
-        }
-        assert_eq!(left(&crowd, &all), [0, 298, 299, 300]);
-    }
-
-    #[test]
-    fn not_all_can_stay_by_having_scraped() {
-        let crowd = Crowd::new(4, 0);
-        let mut all: Vec<_> = (0..4).map(|_| crowd.enter()).collect();
-        for each in &all {
-            each.begin();
-            crowd.begin_scrape(each);
-            each.end();
-        }
-        all.extend((0..9).map(|_| crowd.enter()));
-        assert_eq!(left(&crowd, &all), [2, 3, 11, 12], "half of the room is for those who come");
-    }
-
-    #[test]
     fn a_scrape_too_many_takes_the_place_of_the_slowest() {
         let crowd = Crowd::new(9, 2);
         let all: Vec<_> = (0..4).map(|_| crowd.enter()).collect();
         for each in &all[..2] {
-            each.begin();
+            each.gets_on();
             crowd.begin_scrape(each);
         }
         all[0].gets_on();
-        all[2].begin();
+        all[2].gets_on();
         crowd.begin_scrape(&all[2]);
         assert_eq!(left(&crowd, &all), [0, 2, 3], "who scrapes nothing takes no place");
         all[0].end();
-        all[3].begin();
+        all[3].gets_on();
         crowd.begin_scrape(&all[3]);
         assert_eq!(left(&crowd, &all), [0, 2, 3], "a scrape that has ended takes no place");
     }

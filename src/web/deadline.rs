@@ -92,11 +92,11 @@ mod tests {
         let activity = Arc::new(Activity::default());
         let mut stream = WriteDeadline::new(server, Duration::from_secs(20), activity.clone());
         for _ in 0..2 {
-            activity.begin();
+            activity.begin_scrape();
             stream.write_all(b"an answer").await.unwrap();
-            assert!(stream.running_out.is_some() && activity.is_answering());
+            assert!(stream.running_out.is_some() && activity.is_scraping());
             stream.flush().await.unwrap();
-            assert!(stream.running_out.is_none() && !activity.is_answering());
+            assert!(stream.running_out.is_none() && !activity.is_scraping());
         }
     }
 

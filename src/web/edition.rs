@@ -157,7 +157,6 @@ mod tests {
             is_done.set(true);
             Some((Bytes::from(vec![0; length]).into(), Moment::of(&board.view(), *now)))
         };
-        reader.begin();
         let body = press.body(title, &reader, board.epoch(), clock, make).unwrap();
         (reader, body, is_done.get())
     }

@@ -1,7 +1,8 @@
 //! The web side: `/metrics`, health, reload and a page for people.
 //!
 //! It runs on a thread and a runtime of its own, so that nothing a provider does delays a scrape. It reads the
-//! board and writes nothing; a request can choose neither a URL nor a credential, and its body is never read.
+//! board and writes nothing; a request can choose neither a URL nor a credential, and its body is never read. All
+//! that it can bring about, if that is allowed at all, is a reload, and a poll that takes its place behind the limit.
 
 use std::future::Future;
 use std::io;
@@ -14,13 +15,16 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::account::AccountId;
 use crate::board::{Board, View};
 use crate::clock::{Clock, Now};
 use crate::exposition::{Coding, Format, Galley, Telemetry, Typesetter};
+use crate::schedule::NotNow;
 use crate::service::Pulse;
 
 mod activity;
 mod answer;
+mod api;
 mod body;
 mod crowd;
 mod deadline;
@@ -46,6 +50,7 @@ pub struct State {
     press: edition::Press,
     reloader: Option<Arc<dyn Reloader>>,
     typesetter: Typesetter,
+    prompter: Option<Arc<dyn Prompter>>,
     /// Once ready, always ready.
     ready: AtomicBool,
 }
@@ -59,6 +64,15 @@ pub trait Reloader: Send + Sync + std::fmt::Debug {
 
 /// A reload that is under way.
 pub type Reloading<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
+/// Has accounts polled before their time.
+pub trait Prompter: Send + Sync + std::fmt::Debug {
+    /// Resolves when it is decided, not when the poll is over.
+    fn prompt(&self, id: AccountId) -> Prompting<'_>;
+}
+
+/// A wish for a poll that is being considered.
+pub type Prompting<'a> = Pin<Box<dyn Future<Output = Result<(), NotNow>> + Send + 'a>>;
 
 /// How much of this machine strangers may take.
 #[derive(Clone, Copy, Debug)]
@@ -164,9 +178,16 @@ impl State {
             guard,
             press: edition::Press::default(),
             reloader,
+            prompter: None,
             typesetter: Typesetter::default(),
             ready: AtomicBool::new(false),
         }
+    }
+
+    /// Lets polls be asked for over HTTP; without a `prompter` they are refused.
+    #[must_use]
+    pub fn with_prompter(self, prompter: Option<Arc<dyn Prompter>>) -> Self {
+        Self { prompter, ..self }
     }
 
     /// The board as it is now. That every account has been tried is noted whenever someone looks, so that

@@ -98,18 +98,19 @@ class Tab:
         self.complaints, self.requests, self.events = [], [], []
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
-        # twice the size is half the room, as when somebody zooms
-        self.send(
-            "Emulation.setDeviceMetricsOverride",
-            width=width // zoom,
-            height=height // zoom,
-            deviceScaleFactor=zoom,
-            mobile=width < 500,
-        )
+        self.shape(width, height, dark, zoom)
+        self.let_scripts_run(script)
+
+    def shape(self, width=1440, height=900, dark=False, zoom=1):
+        """How large the screen is, and in which colours. Twice the size is half the room, as when somebody zooms."""
+        room = {"width": width // zoom, "height": height // zoom, "deviceScaleFactor": zoom}
+        self.send("Emulation.setDeviceMetricsOverride", mobile=width < 500, **room)
         scheme = "dark" if dark else "light"
         features = [{"name": "prefers-color-scheme", "value": scheme}, {"name": "prefers-reduced-motion", "value": "reduce"}]
         self.send("Emulation.setEmulatedMedia", features=features)
-        self.send("Emulation.setScriptExecutionDisabled", value=not script)
+
+    def let_scripts_run(self, may):
+        self.send("Emulation.setScriptExecutionDisabled", value=not may)
 
     def __enter__(self):
         return self

@@ -1,6 +1,7 @@
 """Ends that nobody planned: killed, told to stop, frozen, started twice, short of descriptors.
 
-`CRASH_SEED` repeats what chance decided, `CRASH_CYCLES` is how often the exporter is killed (100).
+`CRASH_SEED` repeats what chance decided, `CRASH_CYCLES` is how often the exporter is killed (100), `CRASH_STOPS` how
+often it is told to stop (30).
 """
 
 import http.client
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import disks
+import meddlers
 import tokens
 from answer import ask
 from ground import FRESH_FOR, Ground
@@ -20,7 +22,7 @@ from program import Program
 
 SEED = int(os.environ.get("CRASH_SEED", random.randrange(1 << 32)))
 CYCLES = int(os.environ.get("CRASH_CYCLES", 100))
-STOPS = 30
+STOPS = int(os.environ.get("CRASH_STOPS", 30))
 LONGEST = 1.2
 # now and then a life is long enough to write down what it knows of the accounts
 LONG_EVERY, LONG = 25, 7.0
@@ -198,6 +200,7 @@ LANES = [
     [killed_again_and_again],
     [told_to_stop, frozen, started_twice],
     [tokens.refresh_tokens_survive],
+    [meddlers.failing_fsync, meddlers.slow_disk, meddlers.clock_set],
     [short_of_descriptors, disks.full, disks.read_only, disks.files_of_others, what_was_known_is_served],
 ]
 

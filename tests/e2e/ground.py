@@ -81,6 +81,8 @@ class Ground:
         self.limits, self.port = limits, free_port()
         self.configured = {(each["provider"], each["account"]) for each in self.sandbox.state()["accounts"]}
         self.counted, self.starts, self.scrapes, self.judging = {}, [], 0, threading.Lock()
+        # by the exporter's own word of when it was; it has no word if its clock is not ours
+        self.judging_ages = True
 
     def file(self, ending):
         return self.state.with_name(f"{self.state.name}.{ending}")
@@ -90,7 +92,8 @@ class Ground:
 
     def judge(self, scrape, counters=True):
         """No number past its age, no account missing, no counter set back."""
-        scrape.check_freshness(FRESH_FOR)
+        if self.judging_ages:
+            scrape.check_freshness(FRESH_FOR)
         for name in ("balance_fresh", "balance_polls_total"):
             assert set(scrape.values(name)) == self.configured, f"{name} is not there for every account"
         with self.judging:

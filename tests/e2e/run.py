@@ -18,6 +18,7 @@ from pathlib import Path
 import crashes
 import documents
 import hurry
+import isolation
 import pager
 import window
 from alertmanager import Alertmanager, Receivers
@@ -229,6 +230,7 @@ SCENARIO = [
     check_commands,
     check_demo,
     crashes.crashes_are_survived,
+    isolation.good_ones_are_not_disturbed,
     documents.documents_are_true,
 ]
 

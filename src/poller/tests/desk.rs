@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::machine::Asked;
 use super::stage::secs;
 
-/// Whoever was on the way when the secrets changed has the old ones, and the session that came with them.
+/// Whoever was on the way when the secrets changed has the old ones, and a session of those is not kept.
 const EXCUSED: Duration = secs(3_600);
 
 /// How refresh tokens are replaced.
@@ -53,13 +53,15 @@ pub(super) struct Desk {
     pub(super) configured: Option<usize>,
     /// The credentials are refused.
     pub(super) refusing: bool,
-    pub(super) in_flight: bool,
+    pub(super) in_flight: u32,
     /// Refusals in a row in this life, and when the last one was heard.
     refusals: (u32, Duration),
     /// The last answer was that the refresh token is not known.
     grant_refused: bool,
-    /// After new secrets, or damage to a file, a login needs no other reason for a while.
+    /// After new secrets, or damage to a file, what was handed out before says nothing for a while.
     excused_until: Duration,
+    /// In which life there were new secrets last.
+    replaced_in: u64,
     pub(super) logins: u64,
     pub(super) refreshes: u64,
     /// Refreshes with a token that had been used, all of them rightly.
@@ -85,10 +87,11 @@ impl Desk {
             spent: Vec::new(),
             configured: None,
             refusing: false,
-            in_flight: false,
+            in_flight: 0,
             refusals: (0, Duration::ZERO),
             grant_refused: false,
             excused_until: Duration::ZERO,
+            replaced_in: 0,
             logins: 0,
             refreshes: 0,
             repeated: 0,
@@ -107,8 +110,14 @@ impl Desk {
     }
 
     /// The exporter was given the secrets anew, in the same life.
-    pub(super) fn reconnected(&mut self, now: Duration) {
+    pub(super) fn reconnected(&mut self, now: Duration, life: u64) {
         self.excused_until = now + EXCUSED;
+        self.replaced_in = life;
+        self.refusals.0 = 0;
+    }
+
+    /// The configuration has changed: an entry that comes back begins anew.
+    pub(super) fn reloaded(&mut self) {
         self.refusals.0 = 0;
     }
 
@@ -133,12 +142,9 @@ impl Desk {
 
     /// Someone asks for tokens.
     pub(super) fn ask(&mut self, form: &[(String, String)], asked: Asked, is_troubled: bool) -> Answer {
-        if std::env::var("TRACE").is_ok() {
-            eprintln!("{:?} {} {form:?} {:?}", asked, self.name, self.issued.last());
-        }
         let name = self.name;
-        assert!(!self.in_flight, "{name}: two log-ins at once");
-        if self.refusals.0 >= 3 {
+        assert!(self.in_flight == 0 || asked.life == self.replaced_in, "{name}: two log-ins at once");
+        if self.refusals.0 >= 3 && asked.life != self.replaced_in {
             let since = asked.at.saturating_sub(self.refusals.1);
             assert!(since >= secs(300), "{name}: after {} refusals it tries again in {since:?}", self.refusals.0);
         }
@@ -157,7 +163,7 @@ impl Desk {
             other => panic!("{name}: {other}"),
         };
         if let Some(number) = presented {
-            self.judge_repetition(number);
+            self.judge_repetition(number, asked);
         }
         self.grant_refused = false;
         if self.refusing {
@@ -214,9 +220,10 @@ impl Desk {
         };
         // a session from before a reboot is renewed, since the boot clock began anew
         let known = last.asked.boot == asked.boot && (last.asked.life == asked.life || last.kept);
+        let known = known && last.asked.at >= self.excused_until && asked.life != self.replaced_in;
         let good = !last.ended && asked.at + secs(1) < last.expires;
         assert!(
-            asked.at < self.excused_until || !known || !good,
+            !known || !good,
             "{}: a login although session {number} is good for another {:?}",
             self.name,
             last.expires.saturating_sub(asked.at)
@@ -225,8 +232,9 @@ impl Desk {
 
     /// What was replaced by a session that lay on the disk is gone for good. But the configured one is all that is
     /// left when the kept one has just been refused.
-    fn judge_repetition(&self, number: usize) {
-        if !self.spent[number] || (self.grant_refused && self.configured == Some(number)) {
+    fn judge_repetition(&self, number: usize, asked: Asked) {
+        let is_last_resort = self.grant_refused && self.configured == Some(number);
+        if !self.spent[number] || is_last_resort || asked.life == self.replaced_in {
             return;
         }
         let later = self.issued.iter().rposition(|issued| issued.kept && issued.refresh > number);
@@ -255,7 +263,10 @@ impl Desk {
         let issued = issued.unwrap_or_else(|| panic!("{name} is sent {token}"));
         if !std::mem::replace(&mut issued.used, true) {
             issued.kept = is_kept(token);
-            assert!(issued.kept || refusals > issued.asked.disk_refusals, "{name}: {token} is used before it is kept");
+            assert!(
+                issued.kept || refusals > issued.asked.disk_refusals || issued.asked.life == self.replaced_in,
+                "{name}: {token} is used before it is kept"
+            );
         }
         !issued.ended && now < issued.expires
     }
@@ -271,7 +282,7 @@ impl Desk {
     /// The access token of the session that was given in this life, if that was so long ago.
     pub(super) fn held_for(&self, span: Duration, life: u64, now: Duration) -> Option<String> {
         let (number, last) = self.issued.iter().enumerate().rev().find(|(_, issued)| issued.delivered)?;
-        let long_ago = last.asked.life == life && now.saturating_sub(last.asked.at) > span;
+        let long_ago = last.asked.life == life && life != self.replaced_in && now.saturating_sub(last.asked.at) > span;
         long_ago.then(|| access(self.name, number))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -192,7 +192,7 @@ struct Asking<'a>(&'a Wire, String);
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        self.0.log.lock().unwrap().polling.remove(&self.1);
+        self.0.log().polling.remove(&self.1);
     }
 }
 
@@ -201,7 +201,7 @@ struct LoggingIn<'a>(&'a Wire, &'static str);
 
 impl Drop for LoggingIn<'_> {
     fn drop(&mut self) {
-        self.0.log.lock().unwrap().desk(self.1).in_flight = false;
+        self.0.log().desk(self.1).in_flight -= 1;
     }
 }
 
@@ -262,6 +262,11 @@ enum Reply {
 }
 
 impl Wire {
+    /// Also after a judge has spoken.
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn asked(&self, life: u64) -> Asked {
         let boot = self.clocks.1.lock().unwrap().booted;
         Asked { at: self.clocks.real(), boot, life, disk_refusals: *self.drive.refusals.lock().unwrap() }
@@ -275,7 +280,7 @@ impl Wire {
             let latency = log.arrives(provider, asked.at, deadline);
             let is_troubled = !log.calm && log.rng.u8(..) < 20;
             let answer = log.desk(provider).ask(&form, asked, is_troubled);
-            log.desk(provider).in_flight = true;
+            log.desk(provider).in_flight += 1;
             (latency, answer, LoggingIn(self, provider))
         };
         let late = Failure::new(ErrorReason::Timeout, "late");

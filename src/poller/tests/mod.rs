@@ -13,6 +13,7 @@ use crate::rate_limit::{Quota, Window};
 mod desk;
 mod judge;
 mod machine;
+mod now;
 mod reload;
 mod restarts;
 mod stage;

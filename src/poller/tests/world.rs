@@ -98,11 +98,22 @@ impl World {
             accounts: Mutex::default(),
             refusals: Mutex::default(),
         });
-        let desks = [("q", false), ("r", true)].map(|(name, by_refresh_token)| {
+        let intervals = [(); 3].map(|()| *rng.choice(&[30_u64, 120, 300, 300, 600, 900, 1_800]).unwrap());
+        let pers = [(); 3].map(|()| *rng.choice(&[10_u64, 60, 600, 1_800]).unwrap());
+        // the shortest that is believed is half a minute; one that ends while its first use waits for a slot is no good
+        let lifetimes = pers.map(|per| *rng.choice(&[if per > 60 { 2_400 } else { 60 }, 3_600, 36_000]).unwrap());
+        // what three accounts and their log-ins need, and hardly more
+        let mut rates = [(0, 0); 3];
+        for nth in 0..3 {
+            let (per, interval) = (pers[nth], intervals[nth]);
+            let logins = if nth == 0 { 0 } else { per.div_ceil(interval.min(lifetimes[nth])) + 1 };
+            let polls = (3 * per).div_ceil(interval);
+            rates[nth] = (u32::try_from(polls + logins).unwrap() + rng.u32(1..3), per);
+        }
+        let desks = [1, 2].map(|nth| {
             let style = *rng.choice(&[Style::Strict, Style::Strict, Style::Lenient, Style::Lasting]).unwrap();
-            // the shortest that is believed is half a minute
-            let lifetime = *rng.choice(&[60, 600, 3_600, 36_000]).unwrap();
-            (name, Desk::new(name, style, lifetime, by_refresh_token))
+            let (name, _) = PROVIDERS[nth];
+            (name, Desk::new(name, style, lifetimes[nth], nth == 2))
         });
         let log = Log {
             rng: rng.fork(),
@@ -117,12 +128,6 @@ impl World {
             faults: 0,
         };
         let wire = Arc::new(Wire { clocks: clocks.clone(), drive: drive.clone(), log: Mutex::new(log) });
-        let intervals = [(); 3].map(|()| *rng.choice(&[30_u64, 120, 300, 300, 600, 900, 1_800]).unwrap());
-        // what three accounts need, and hardly more
-        let rates = intervals.map(|interval| {
-            let per = *rng.choice(&[10_u64, 60, 600, 1_800]).unwrap();
-            (u32::try_from((3 * per).div_ceil(interval)).unwrap() + rng.u32(1..3), per)
-        });
         Self {
             rng,
             clocks,
@@ -365,7 +370,11 @@ impl World {
     }
 
     async fn reload(&mut self, life: &Life) {
-        self.wire.log.lock().unwrap().not_before.clear();
+        {
+            let mut log = self.wire.log.lock().unwrap();
+            log.not_before.clear();
+            log.desks.values_mut().for_each(Desk::reloaded);
+        }
         let fleet = self.fleet();
         life.handle.configure(fleet).await;
         self.tally.reloads += 1;
@@ -384,7 +393,10 @@ impl World {
         let connection = self.fleet().into_iter().find(|(provider, _)| &*provider.name == name);
         if let Some((provider, connection)) = connection {
             // those who are on their way to a login have the old ones
-            self.wire.log.lock().unwrap().desk(name).reconnected(self.clocks.real());
+            let mut log = self.wire.log.lock().unwrap();
+            let life_now = log.life;
+            log.desk(name).reconnected(self.clocks.real(), life_now);
+            drop(log);
             life.handle.reconnect(provider.name.clone(), connection).await;
         }
     }
@@ -417,7 +429,7 @@ impl World {
             }
             log.pauses.clear();
             for desk in log.desks.values_mut() {
-                assert!(!desk.in_flight, "somebody logs in");
+                assert_eq!(desk.in_flight, 0, "somebody logs in");
                 desk.life_ends(|token| self.drive.is_kept(token));
             }
         }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::path::Paths;
-use super::told::{Listing, Query};
+use super::told::{Account, Listing, Provider, Query};
 use crate::board::View;
 use crate::clock::Now;
 
@@ -53,6 +53,11 @@ impl Page<'_> {
     /// When it was true.
     const fn at(&self) -> Timestamp {
         self.listing.at
+    }
+
+    /// Whose account it is.
+    fn provider(&self, account: &Account) -> Option<&Provider> {
+        self.listing.providers.iter().find(|provider| provider.provider == account.provider)
     }
 
     /// Where another query is answered, as it stands in an attribute.
@@ -128,7 +133,7 @@ fn write_page(html: &mut String, page: &Page) -> fmt::Result {
         table::write(html, page)?;
     } else if listing.total > 0 {
         html.push_str("<p class=\"empty\">No account is like that. ");
-        write!(html, "<a href=\"{}\">Show all</a></p>\n", page.link(&Query::default()))?;
+        writeln!(html, "<a href=\"{}\">Show all</a></p>", page.link(&Query::default()))?;
     } else {
         html.push_str(
             "<p class=\"empty\">The configuration has no accounts. Add some under <code>providers</code>, check it with \
@@ -136,9 +141,12 @@ fn write_page(html: &mut String, page: &Page) -> fmt::Result {
         );
     }
     toolbar::write_pages(html, page)?;
-    write!(
+    writeln!(
         html,
         "</section>\n</main>\n<p id=\"said\" class=\"unseen\" role=\"status\"></p>\n<script>{SCRIPT}</script>\n</body>\n\
-         </html>\n"
+         </html>"
     )
 }
+
+#[cfg(test)]
+mod tests;

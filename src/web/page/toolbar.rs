@@ -123,9 +123,9 @@ pub(super) fn write_states(html: &mut String) -> fmt::Result {
          What the states mean</summary>\n<dl>\n",
     );
     for state in State::ALL {
-        write!(
+        writeln!(
             html,
-            "<div id=\"state-{}\"><dt><span class=\"badge {}\">{}</span></dt><dd>{}</dd></div>\n",
+            "<div id=\"state-{}\"><dt><span class=\"badge {}\">{}</span></dt><dd>{}</dd></div>",
             state.as_str(),
             tone_class(state.tone()),
             state.label(),

@@ -119,6 +119,16 @@ impl Display for Clock {
     }
 }
 
+/// A time of day, to the second. The day is today's, or told beside it.
+pub(super) struct TimeOfDay(pub(super) Timestamp);
+
+impl Display for TimeOfDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = Clock(self.0).to_string();
+        f.write_str(text.split_once(' ').map_or(&*text, |(_, time)| time))
+    }
+}
+
 /// From one to the other; nothing if it is the other way round.
 pub(super) fn between(earlier: Timestamp, later: Timestamp) -> Duration {
     Duration::try_from(later.duration_since(earlier)).unwrap_or_default()

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use flate2::read::GzDecoder;
 use tokio::sync::{Semaphore, mpsc};
 
+mod api;
 mod client;
 
 use client::{Reply, ask, connect, rest};
@@ -59,6 +60,8 @@ fn every_route_answers_what_it_is_asked_properly() {
         ("GET", "/metrics", 200, None, "balance_fresh{"),
         ("GET", "/metrics?name=x", 200, None, "balance_fresh{"),
         ("GET", "/", 200, None, "<title>balance-exporter"),
+        ("GET", "/?q=x&page=2", 200, None, "<title>balance-exporter"),
+        ("POST", "/", 405, Some("GET, HEAD"), "GET, HEAD only"),
         ("GET", "/-/healthy", 200, None, "balance-exporter is healthy\n"),
         ("GET", "/-/ready", 503, None, "not ready: 2 of 4 accounts were not polled yet\n"),
         ("POST", "/-/reload", 403, None, "off; start with --web.enable-lifecycle"),
@@ -134,11 +137,13 @@ fn a_scrape_comes_in_the_format_and_coding_that_the_scraper_wants() {
 }
 
 #[test]
-fn the_page_runs_and_loads_nothing() {
+fn the_page_runs_and_loads_nothing_but_its_own() {
     let server = serve(state(), Limits::default());
     let reply = ask(&server, "GET", "/", &["Accept-Encoding: gzip"]);
     let policy = reply.header("content-security-policy").unwrap();
     assert!(policy.starts_with("default-src 'none'; style-src 'sha256-") && !policy.contains("unsafe"), "{policy}");
+    assert!(policy.contains("script-src 'sha256-") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    assert_eq!(reply.header("referrer-policy"), Some("same-origin"), "or a form would not tell where it comes from");
     let mut html = String::new();
     GzDecoder::new(&reply.body[..]).read_to_string(&mut html).unwrap();
     assert!(html.starts_with("<!doctype html>") && html.ends_with("</html>\n"));

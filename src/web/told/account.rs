@@ -18,6 +18,7 @@ use crate::money::{Amount, Currency};
 use crate::providers;
 
 /// What is known of an account.
+#[expect(clippy::struct_field_names, reason = "as the labels are called")]
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Account {
@@ -59,7 +60,7 @@ pub(in crate::web) struct Reading {
     /// Whether it is young enough to be relied on. If not, no amount is told.
     pub(in crate::web) fresh: bool,
     /// When its first request began; null if there is none.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub(in crate::web) taken: Option<Timestamp>,
     /// Seconds since then, by whichever clock says more.
     pub(in crate::web) age_seconds: Option<u64>,
@@ -71,6 +72,7 @@ pub(in crate::web) struct Reading {
 
 /// What is known of one wallet. Amounts are decimal numbers in texts, with the digits that the provider sent. A figure
 /// that is not known, not fresh or hidden is null.
+#[expect(clippy::struct_field_names, reason = "as the label is called")]
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Wallet {
@@ -128,14 +130,14 @@ pub(in crate::web) struct Polling {
     /// From one poll to the next when all is well.
     pub(in crate::web) interval_seconds: u64,
     /// When its turn comes next; null before its first poll. Its provider may have to be waited for beyond that.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub(in crate::web) next: Option<Timestamp>,
     /// Why nothing is asked now, and until when; null while it is being asked.
     pub(in crate::web) waiting: Option<Waiting>,
     /// Failed polls since the last good one.
     pub(in crate::web) failures_in_a_row: u32,
     /// When the last poll ended.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub(in crate::web) last: Option<Timestamp>,
     /// Whether it was good.
     pub(in crate::web) last_good: bool,
@@ -152,7 +154,7 @@ pub(in crate::web) struct Waiting {
     /// What that means.
     pub(in crate::web) meaning: String,
     /// Before this nothing is asked.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub(in crate::web) until: Timestamp,
 }
 
@@ -161,7 +163,7 @@ pub(in crate::web) struct Waiting {
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct LastFailure {
     /// When.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub(in crate::web) at: Timestamp,
     /// Whether the last poll was this one.
     pub(in crate::web) current: bool,
@@ -180,7 +182,7 @@ pub(in crate::web) struct LastFailure {
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct PastPoll {
     /// When.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub(in crate::web) ended: Timestamp,
     /// Whether it brought a reading.
     pub(in crate::web) good: bool,
@@ -191,7 +193,7 @@ impl Account {
     /// `waiting` is what its provider waits for.
     pub(in crate::web) fn of(
         status: &AccountStatus,
-        states: States,
+        in_states: States,
         waiting: Option<crate::board::Waiting>,
         hides_amounts: bool,
         now: &Now,
@@ -206,11 +208,11 @@ impl Account {
             api_title: title.to_owned(),
             environment: config.environment.as_str().to_owned(),
             labels: config.labels.iter().cloned().collect(),
-            states: states.iter().collect(),
-            needs_attention: states.want_attention(),
-            healthy: states.are_well(),
+            states: in_states.iter().collect(),
+            needs_attention: in_states.want_attention(),
+            healthy: in_states.are_well(),
             reading: Reading {
-                fresh: states.has(State::Fresh),
+                fresh: in_states.has(State::Fresh),
                 taken: status.snapshot.as_ref().map(|snapshot| snapshot.taken().wall),
                 age_seconds: age.map(|age| age.as_secs()),
                 stale_after_seconds: config.stale_after.as_secs(),
@@ -234,7 +236,7 @@ impl Account {
                 detail: failure.detail.clone(),
                 remedy: failure.reason.remedy().to_owned(),
             }),
-            past: status.past.polls().iter().filter_map(PastPoll::of).collect(),
+            past: status.past.polls().iter().copied().filter_map(PastPoll::of).collect(),
         }
     }
 }
@@ -247,7 +249,7 @@ impl Waiting {
 }
 
 impl PastPoll {
-    fn of(poll: &crate::board::Poll) -> Option<Self> {
+    fn of(poll: crate::board::Poll) -> Option<Self> {
         Some(Self { ended: Timestamp::from_second(poll.ended.into()).ok()?, good: poll.good })
     }
 }

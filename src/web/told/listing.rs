@@ -20,7 +20,7 @@ use crate::clock::Now;
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Listing {
     /// When this was true.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub(in crate::web) at: Timestamp,
     /// Whether amounts are kept back (`web.hide_amounts`).
     pub(in crate::web) amounts_hidden: bool,

@@ -8,6 +8,7 @@ use crate::board::ProviderStatus;
 use crate::clock::Now;
 
 /// What is known of a provider entry.
+#[expect(clippy::struct_field_names, reason = "as the label is called")]
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Provider {
@@ -16,12 +17,12 @@ pub(in crate::web) struct Provider {
     /// The windows of its limit, which all hold at once.
     pub(in crate::web) limit: Vec<Window>,
     /// Until when nothing is sent because the provider asked for that; null if it did not.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub(in crate::web) throttled_until: Option<Timestamp>,
     /// Requests sent, logins and retries included.
     pub(in crate::web) requests: u64,
     /// When the current session ends, of a provider that logs in.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub(in crate::web) session_expires: Option<Timestamp>,
 }
 
@@ -47,9 +48,9 @@ impl Window {
 }
 
 impl Provider {
-    /// The window that is used the most.
+    /// The window that is used the most; of equals the first.
     pub(in crate::web) fn tightest(&self) -> Option<&Window> {
-        self.limit.iter().max_by_key(|window| window.used_permille())
+        self.limit.iter().rev().max_by_key(|window| window.used_permille())
     }
 
     pub(in crate::web) fn of(status: &ProviderStatus, now: &Now) -> Self {

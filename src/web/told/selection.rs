@@ -115,10 +115,10 @@ fn matches(status: &AccountStatus, words: &[String]) -> bool {
 }
 
 /// The smaller, the earlier. An order by amounts would betray them.
-fn key(status: &AccountStatus, states: States, sort: Sort, hides_amounts: bool, now: &Now) -> i64 {
+fn key(status: &AccountStatus, in_states: States, sort: Sort, hides_amounts: bool, now: &Now) -> i64 {
     match sort {
         Sort::Funds if !hides_amounts => nearest(status, now).unwrap_or(i64::MAX),
-        Sort::Urgency | Sort::Funds => states.urgency().into(),
+        Sort::Urgency | Sort::Funds => in_states.urgency().into(),
         Sort::Name => 0,
         Sort::Age => match &status.snapshot {
             Some(snapshot) => i64::try_from(snapshot.age(now).as_millis()).map_or(i64::MIN, |age| -age),

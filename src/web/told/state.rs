@@ -160,37 +160,39 @@ pub(in crate::web) struct States(u16);
 impl States {
     /// Those of an account at `now`. `throttled` is whether its provider asked to slow down.
     pub(in crate::web) fn of(status: &AccountStatus, throttled: bool, now: &Now) -> Self {
-        let mut states = Self::default();
+        let mut found = Self::default();
         match (status.fresh(now), &status.snapshot) {
-            (Some(_), _) => states.add(State::Fresh),
-            (None, Some(_)) => states.add(State::Stale),
-            (None, None) if status.attempted() => states.add(State::NeverRead),
-            (None, None) => states.add(State::NotPolled),
+            (Some(_), _) => found.add(State::Fresh),
+            (None, Some(_)) => found.add(State::Stale),
+            (None, None) if status.attempted() => found.add(State::NeverRead),
+            (None, None) => found.add(State::NotPolled),
         }
         match level(status, now) {
-            Some(Severity::Critical) => states.add(State::Critical),
-            Some(Severity::Warning) => states.add(State::Low),
+            Some(Severity::Critical) => found.add(State::Critical),
+            Some(Severity::Warning) => found.add(State::Low),
             None => {}
         }
         if status.held.is_some() {
-            states.add(State::Held);
+            found.add(State::Held);
         }
         match status.progress {
             Progress::Resting => {}
-            Progress::Queued => states.add(State::Queued),
-            Progress::Asking => states.add(State::Polling),
+            Progress::Queued => found.add(State::Queued),
+            Progress::Asking => found.add(State::Polling),
         }
         if throttled {
-            states.add(State::Throttled);
+            found.add(State::Throttled);
         }
         if status.attempted() && !status.poll_success {
             match status.cause {
-                Cause::Refused => states.add(State::Refused),
-                Cause::Throttled => states.add(State::Throttled),
-                Cause::Interval | Cause::Retry | Cause::Backoff | Cause::Limit => states.add(State::BackingOff),
+                Cause::Refused => found.add(State::Refused),
+                Cause::Throttled => found.add(State::Throttled),
+                // that it failed is no news then
+                Cause::Interval | Cause::Retry | Cause::Backoff | Cause::Limit if throttled => {}
+                Cause::Interval | Cause::Retry | Cause::Backoff | Cause::Limit => found.add(State::BackingOff),
             }
         }
-        states
+        found
     }
 
     const fn add(&mut self, state: State) {
