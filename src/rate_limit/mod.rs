@@ -233,7 +233,7 @@ impl RateLimiter {
             let Some(done) = self.completed.pop_front() else { break };
             match self.past.back_mut() {
                 Some((last, count)) if second(*last) == second(done) => {
-                    (*last, *count) = (done, count.saturating_add(1))
+                    (*last, *count) = (done, count.saturating_add(1));
                 }
                 Some(_) | None => self.past.push_back((done, 1)),
             }
