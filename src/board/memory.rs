@@ -99,7 +99,7 @@ impl AccountStatus {
         Memory {
             provider: provider.to_string(),
             account: account.to_string(),
-            asks: self.config.asks.fingerprint().clone(),
+            asks: self.config.asks.fingerprint(),
             reading: self.snapshot.as_deref().map(ReadingMemory::of),
             identity: self.identity.as_deref().map(str::to_owned),
             postmark: self.postmark.as_deref().map(|postmark| match postmark {

@@ -1,5 +1,6 @@
 //! The gate: every request to a provider leaves through it, and none without a slot.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,8 +29,9 @@ pub(super) struct Gate {
     provider: Arc<str>,
     edge: Arc<Edge>,
     limiter: Arc<Mutex<RateLimiter>>,
-    /// Told whenever someone else may be able to go.
-    moved: Notify,
+    /// Those who wait, by the numbers of their tickets. Only the next in line is told when it may be able to go: to tell
+    /// all of a large fleet each time would take longer than the requests.
+    waiting: Mutex<HashMap<u64, Arc<Notify>>>,
     throttles_in_a_row: Mutex<u32>,
 }
 
@@ -43,13 +45,14 @@ pub(super) struct Slot<'a> {
 struct Place<'a> {
     gate: &'a Gate,
     ticket: Option<Ticket>,
+    told: Arc<Notify>,
 }
 
 impl Gate {
     pub(super) fn new(provider: Arc<str>, quota: Quota, edge: Arc<Edge>) -> Self {
         let limiter = Arc::new(Mutex::new(RateLimiter::new(quota)));
         edge.store.know(&provider, &limiter);
-        Self { provider, edge, limiter, moved: Notify::new(), throttles_in_a_row: Mutex::default() }
+        Self { provider, edge, limiter, waiting: Mutex::default(), throttles_in_a_row: Mutex::default() }
     }
 
     /// What the board shows of a provider that was never asked.
@@ -63,7 +66,7 @@ impl Gate {
         if *limiter.quota() != quota {
             limiter.set_quota(quota);
             drop(limiter);
-            self.moved.notify_waiters();
+            self.call_next();
         }
     }
 
@@ -79,13 +82,9 @@ impl Gate {
 
     /// Waits for a slot for a request about this account, first come, first served.
     pub(super) async fn slot(&self, id: &AccountId) -> Slot<'_> {
-        let mut place = Place { gate: self, ticket: Some(self.limiter().join()) };
+        let mut place = Place::take(self);
         let mut deferred = false;
         loop {
-            let moved = self.moved.notified();
-            tokio::pin!(moved);
-            // from here on a notification is not missed
-            moved.as_mut().enable();
             let admission = match &place.ticket {
                 Some(ticket) => self.limiter().admit(ticket, self.edge.clock.now().boot),
                 None => Admission::Go,
@@ -99,19 +98,19 @@ impl Gate {
             }
             match admission {
                 Admission::Go => {
-                    let slot = Slot { gate: self, ticket: place.ticket.take() };
+                    let slot = Slot { gate: self, ticket: place.give_up() };
                     if deferred {
                         self.edge.board.set_progress(id, Progress::Asking);
                     }
-                    self.moved.notify_waiters();
+                    self.call_next();
                     self.edge.store.lease(&self.provider).await;
                     return slot;
                 }
                 Admission::At(time) => tokio::select! {
                     () = sleep_until(&*self.edge.clock, time) => {}
-                    () = moved => {}
+                    () = place.told.notified() => {}
                 },
-                Admission::Behind => moved.await,
+                Admission::Behind => place.told.notified().await,
             }
         }
     }
@@ -145,6 +144,18 @@ impl Gate {
             let provider = &self.provider;
             tracing::info!(%provider, times, "{provider} answers again, and no longer asks to slow down");
         }
+    }
+
+    /// Somebody else may be able to go. A word is not lost: it waits for who does not listen yet.
+    fn call_next(&self) {
+        let next = self.limiter().next_in_line();
+        if let Some(told) = next.and_then(|number| self.waiting().get(&number).cloned()) {
+            told.notify_one();
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<u64, Arc<Notify>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn limiter(&self) -> MutexGuard<'_, RateLimiter> {
@@ -188,16 +199,32 @@ impl Drop for Slot<'_> {
         if let Some(ticket) = self.ticket.take() {
             let now = self.gate.edge.clock.now().boot;
             self.gate.limiter().finished(ticket, now);
-            self.gate.moved.notify_waiters();
+            self.gate.call_next();
         }
+    }
+}
+
+impl<'a> Place<'a> {
+    fn take(gate: &'a Gate) -> Self {
+        let told = Arc::new(Notify::new());
+        let ticket = gate.limiter().join();
+        gate.waiting().insert(ticket.number(), told.clone());
+        Self { gate, ticket: Some(ticket), told }
+    }
+
+    /// Leaves with the ticket.
+    fn give_up(&mut self) -> Option<Ticket> {
+        let ticket = self.ticket.take()?;
+        self.gate.waiting().remove(&ticket.number());
+        Some(ticket)
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
+        if let Some(ticket) = self.give_up() {
             self.gate.limiter().leave(ticket);
-            self.gate.moved.notify_waiters();
+            self.gate.call_next();
         }
     }
 }

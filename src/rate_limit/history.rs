@@ -28,10 +28,11 @@ impl RateLimiter {
     /// What is known of what was sent.
     pub fn history(&self, now: BootTime) -> History {
         let mut completed: Vec<(BootTime, u32)> = Vec::new();
-        for done in self.completed.iter().rev() {
+        let past = self.past.iter().copied();
+        for (done, more) in past.chain(self.completed.iter().map(|done| (*done, 1))).rev() {
             match completed.last_mut() {
-                Some((latest, count)) if latest.since(*done) <= now.since(*latest) / COARSENESS => *count += 1,
-                Some(_) | None => completed.push((*done, 1)),
+                Some((latest, count)) if latest.since(done) <= now.since(*latest) / COARSENESS => *count += more,
+                Some(_) | None => completed.push((done, more)),
             }
         }
         completed.reverse();

@@ -59,6 +59,13 @@ impl Quota {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ticket(u64);
 
+impl Ticket {
+    /// By which it is known in the queue.
+    pub const fn number(&self) -> u64 {
+        self.0
+    }
+}
+
 /// What the limiter says to the one who waits with a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
@@ -74,8 +81,10 @@ pub enum Admission {
 #[derive(Clone, Debug)]
 pub struct RateLimiter {
     quota: Quota,
-    /// Completion times, oldest first, of requests that count in some window, and a while longer.
+    /// Completion times, oldest first, of requests that count in some window.
     completed: VecDeque<BootTime>,
+    /// Those that counted before, for a longer window to come: how many by when, later rather than earlier.
+    past: VecDeque<(BootTime, u32)>,
     in_flight: u32,
     queue: VecDeque<u64>,
     next_ticket: u64,
@@ -88,6 +97,7 @@ impl RateLimiter {
         Self {
             quota,
             completed: VecDeque::new(),
+            past: VecDeque::new(),
             in_flight: 0,
             queue: VecDeque::new(),
             next_ticket: 0,
@@ -103,6 +113,15 @@ impl RateLimiter {
     /// Keeps another promise from now on, for what was sent before as well.
     pub fn set_quota(&mut self, quota: Quota) {
         self.quota = quota;
+        // what counts now may have counted no more
+        let past = std::mem::take(&mut self.past);
+        let past = past.into_iter().flat_map(|(done, count)| std::iter::repeat_n(done, count as usize));
+        self.completed = past.chain(self.completed.drain(..)).collect();
+    }
+
+    /// Whose turn it is among those who wait: its ticket's number.
+    pub fn next_in_line(&self) -> Option<u64> {
+        self.queue.front().copied()
     }
 
     /// Takes a place at the end of the queue.
@@ -209,11 +228,26 @@ impl RateLimiter {
     }
 
     fn forget(&mut self, now: BootTime) {
-        let remembered = self.quota.counted_for().max(LEAST_REMEMBERED);
-        while self.completed.front().is_some_and(|done| now.since(*done) >= remembered) {
-            self.completed.pop_front();
+        let counted_for = self.quota.counted_for();
+        while self.completed.front().is_some_and(|done| now.since(*done) >= counted_for) {
+            let Some(done) = self.completed.pop_front() else { break };
+            match self.past.back_mut() {
+                Some((last, count)) if second(*last) == second(done) => {
+                    (*last, *count) = (done, count.saturating_add(1));
+                }
+                Some(_) | None => self.past.push_back((done, 1)),
+            }
+        }
+        let remembered = counted_for.max(LEAST_REMEMBERED);
+        while self.past.front().is_some_and(|(done, _)| now.since(*done) >= remembered) {
+            self.past.pop_front();
         }
     }
+}
+
+/// Completions that count no more are remembered by the second.
+const fn second(at: BootTime) -> u64 {
+    at.since_boot().as_secs()
 }
 
 #[cfg(test)]
@@ -236,6 +270,20 @@ mod tests {
         let ticket = limiter.join();
         assert_eq!(limiter.admit(&ticket, at(start)), Admission::Go, "at {start} ms");
         limiter.finished(ticket, at(start + latency));
+    }
+
+    #[test]
+    fn a_longer_window_knows_what_had_been_forgotten_by_the_one_before() {
+        let second = Duration::from_secs(1);
+        let mut limiter = RateLimiter::new(quota(&[(100, second)]));
+        for start in (0..50_000).step_by(100) {
+            send(&mut limiter, start, 0);
+        }
+        assert!(limiter.completed.len() < 20 && limiter.past.len() < 60, "it is kept by the second");
+        limiter.set_quota(quota(&[(1_000, Duration::from_secs(30))]));
+        let exactly = 1_000 - 300;
+        let left = limiter.remaining(at(50_000))[0];
+        assert!((exactly - 10..=exactly).contains(&left), "{left}: never more than there is, and hardly less");
     }
 
     #[test]

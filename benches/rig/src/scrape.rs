@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::process::{cpu_nanos, resident_kb};
+use crate::process::{Used, resident_kb};
 use crate::{Fallible, Options};
 
 struct Target {
@@ -29,7 +29,7 @@ pub async fn run(options: &Options, text: &str) -> Fallible<()> {
     let mut targets: Vec<Target> = text.lines().filter(|line| !line.is_empty()).map(target).collect::<Fallible<_>>()?;
     for round in 0..rounds {
         for target in &mut targets {
-            let before: u64 = target.pids.iter().map(|pid| cpu_nanos(*pid)).sum();
+            let before = Used::by(&target.pids);
             let mut asked = tokio::task::JoinSet::new();
             for _ in 0..at_once {
                 let (host, path, gzip) = (target.host.clone(), target.path.clone(), target.gzip);
@@ -41,11 +41,11 @@ pub async fn run(options: &Options, text: &str) -> Fallible<()> {
                 times.push(took.as_secs_f64() * 1e3);
                 target.bytes = bytes;
             }
-            let after: u64 = target.pids.iter().map(|pid| cpu_nanos(*pid)).sum();
+            let used = before.until(Used::by(&target.pids));
             // the first round warms up
             if round > 0 || rounds == 1 {
                 target.times_ms.extend(times);
-                target.cpu_ms.push(after.saturating_sub(before) as f64 / 1e6);
+                target.cpu_ms.push(used as f64 / 1e6);
             }
         }
         tokio::time::sleep(pause).await;
