@@ -24,6 +24,7 @@ pub(super) enum Style {
 
 /// What was handed out at one login.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each happens or not, whatever becomes of the others")]
 struct Issued {
     /// Which refresh token came with it.
     refresh: usize,

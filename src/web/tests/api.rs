@@ -63,7 +63,7 @@ fn wrong(schema: &Value, value: &Value, whole: &Value, at: &str) -> Option<Strin
     let fits = match &schema["type"] {
         Value::Array(names) => names.iter().any(is),
         Value::Null => true,
-        name => is(name),
+        name @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => is(name),
     };
     if !fits {
         return Some(format!("{at}: {value} is not of type {}", schema["type"]));
@@ -76,7 +76,7 @@ fn wrong(schema: &Value, value: &Value, whole: &Value, at: &str) -> Option<Strin
     match value {
         Value::Array(entries) if schema["items"].is_object() => {
             let each = entries.iter().enumerate();
-            each.filter_map(|(place, entry)| wrong(&schema["items"], entry, whole, &format!("{at}[{place}]"))).next()
+            each.find_map(|(place, entry)| wrong(&schema["items"], entry, whole, &format!("{at}[{place}]")))
         }
         Value::Object(entries) if schema["properties"].is_object() => {
             let required = schema["required"].as_array().cloned().unwrap_or_default();
@@ -88,7 +88,7 @@ fn wrong(schema: &Value, value: &Value, whole: &Value, at: &str) -> Option<Strin
                 None => Some(format!("{at}: {key} is not described")),
             })
         }
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 
