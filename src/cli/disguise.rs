@@ -14,9 +14,11 @@ pub(super) fn find(text: &str, secret: &str) -> Option<(usize, usize)> {
 fn behind<'a>(text: &'a str, secret: &str) -> Option<&'a str> {
     let Some(sign) = secret.chars().next() else { return Some(text) };
     let rest = &secret[sign.len_utf8()..];
-    // of several backslashes the first takes all: nobody knows how often they were doubled
-    let rest = if sign == '\\' { rest.trim_start_matches('\\') } else { rest };
-    behind_sign(text, sign).into_iter().find_map(|text| behind(text, rest))
+    // of several backslashes the first may have taken all, since nobody knows how often they were doubled
+    let others = if sign == '\\' { rest.trim_start_matches('\\') } else { rest };
+    behind_sign(text, sign).into_iter().find_map(|text| {
+        behind(text, rest).or_else(|| if others.len() < rest.len() { behind(text, others) } else { None })
+    })
 }
 
 /// What may follow the one sign with which `text` begins: `%25` is a percent sign, or one and two digits.
@@ -114,6 +116,7 @@ mod tests {
         ] {
             assert_eq!(find(text, secret), None, "{text} {secret}");
         }
+        assert_eq!(find("%2B%5C%5C%2F", "+\\\\/"), Some((0, 12)), "each backslash by itself");
         assert_eq!(find("&#99999999999;\\u00\u{e9}x%\u{e9}", "e"), None);
         assert_eq!(find("12.50 and 1250", "1250"), Some((10, 14)));
     }
