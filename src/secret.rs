@@ -9,6 +9,42 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 /// A text that must never be seen: no `Display`, no `Serialize`, an empty `Debug`, wiped on drop.
+///
+/// ```
+/// let secret = balance_exporter::secret::Secret::new("hunter2");
+/// assert_eq!(format!("{secret:?}"), "Secret");
+/// ```
+///
+/// None of these compiles:
+///
+/// ```compile_fail,E0277
+/// println!("{}", balance_exporter::secret::Secret::new("hunter2"));
+/// ```
+///
+/// ```compile_fail,E0599
+/// let text = balance_exporter::secret::Secret::new("hunter2").to_string();
+/// ```
+///
+/// ```compile_fail,E0277
+/// let text = serde_json::to_string(&balance_exporter::secret::Secret::new("hunter2"));
+/// ```
+///
+/// ```compile_fail,E0277
+/// let text: String = balance_exporter::secret::Secret::new("hunter2").into();
+/// ```
+///
+/// ```compile_fail,E0308
+/// let secret = balance_exporter::secret::Secret::new("hunter2");
+/// let text: &str = &secret;
+/// ```
+///
+/// ```compile_fail,E0616
+/// let text = balance_exporter::secret::Secret::new("hunter2").0;
+/// ```
+///
+/// ```compile_fail,E0277
+/// let longer = "hunter".to_owned() + balance_exporter::secret::Secret::new("2");
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
@@ -77,7 +113,15 @@ impl fmt::Display for Source {
 }
 
 /// The secrets of one provider, by the configuration key that names their source, such as
-/// `private_key` or `login.client_secret`.
+/// `private_key` or `login.client_secret`. They can be written down no more than each of them:
+///
+/// ```compile_fail,E0277
+/// println!("{}", balance_exporter::secret::Secrets::default());
+/// ```
+///
+/// ```compile_fail,E0277
+/// let text = serde_json::to_string(&balance_exporter::secret::Secrets::default());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Secrets(BTreeMap<String, Secret>);
 
@@ -99,9 +143,38 @@ impl<K: Into<String>> FromIterator<(K, Secret)> for Secrets {
     }
 }
 
+/// Does not compile if one of these types can be shown, written down or turned into a text: two ways to read the same
+/// line are an error.
+#[cfg(test)]
+macro_rules! never_shown {
+    ($($kind:ty),+ $(,)?) => {
+        const _: () = {
+            trait Shown<How> {
+                fn how() {}
+            }
+            struct Printed;
+            struct Written;
+            struct Lent;
+            struct LentBytes;
+            struct Turned;
+            impl<T: ?Sized> Shown<()> for T {}
+            impl<T: ?Sized + std::fmt::Display> Shown<Printed> for T {}
+            impl<T: ?Sized + serde::Serialize> Shown<Written> for T {}
+            impl<T: ?Sized + AsRef<str>> Shown<Lent> for T {}
+            impl<T: ?Sized + AsRef<[u8]>> Shown<LentBytes> for T {}
+            impl<T: Into<String>> Shown<Turned> for T {}
+            $(let _ = <$kind as Shown<_>>::how;)+
+        };
+    };
+}
+#[cfg(test)]
+pub(crate) use never_shown;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    never_shown!(Secret, Secrets);
 
     #[test]
     fn debug_shows_nothing() {

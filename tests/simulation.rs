@@ -1,6 +1,6 @@
 //! Months of polling in seconds: the schedule and the limiter, driven by a hand-held clock, against providers
 //! that answer late, fail, throttle and are reconfigured. One seed decides everything; it is printed when a law
-//! is broken, and `SIMULATION_SEED=<seed>` runs that one alone.
+//! is broken, and `SIMULATION_SEED=<seed>` runs that one alone; `SIMULATION_DAYS` says how many days there are in all.
 //!
 //! The oracle is the provider's own arrival log: a request arrives at a random moment between its start and its
 //! completion, and nothing here looks at the limiter to judge it.
@@ -17,7 +17,8 @@ use balance_exporter::failure::{ErrorReason, Failure};
 use balance_exporter::rate_limit::{Admission, Quota, RateLimiter, Ticket, Window};
 use balance_exporter::schedule::{Plan, Schedule, Turn};
 
-const SEEDS: u64 = 100;
+/// Simulated days, if nobody asks for more.
+const DAYS: u64 = 1_000;
 const DAYS_PER_SEED: u64 = 10;
 const ACCOUNTS: usize = 12;
 const PROVIDERS: usize = 4;
@@ -51,11 +52,14 @@ fn a_thousand_days() {
     assert!(total.polls > 1_000 && total.deferred > 100 && total.throttled > 100 && total.reloads > 10, "{total:?}");
 }
 
-#[expect(clippy::disallowed_methods, reason = "how a person asks for one seed")]
+/// The one that a person asks for; else always the same ones, and one that nobody has seen.
+#[expect(clippy::disallowed_methods, reason = "how a person asks for one seed or more days")]
 fn seeds() -> Vec<u64> {
-    match std::env::var("SIMULATION_SEED") {
-        Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => (1..=SEEDS).collect(),
+    let asked = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let days = asked("SIMULATION_DAYS").unwrap_or(DAYS);
+    match asked("SIMULATION_SEED") {
+        Some(seed) => vec![seed],
+        None => (1..days / DAYS_PER_SEED).chain([fastrand::u64(DAYS..)]).collect(),
     }
 }
 

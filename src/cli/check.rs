@@ -50,7 +50,7 @@ pub(super) fn check(args: &CheckArgs) -> Exit {
     }
     match checked {
         Ok(config) if args.explain => match text_of(file) {
-            Ok((name, text)) => print(&explained(&name, &explain(&config, &text))),
+            Ok((name, text)) => print(&explained(&name, &explain(&config, &text, |source| secrets.is_absent(source)))),
             Err(refused) => complain(Exit::BadConfig, &refused.to_string()),
         },
         Ok(config) => print(&report(&file.display().to_string(), &config, &secrets)),

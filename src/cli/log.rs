@@ -12,21 +12,38 @@ use tracing_subscriber::EnvFilter;
 /// How to log, to standard error.
 #[derive(Clone, Debug, Args)]
 pub(super) struct LogArgs {
-    /// Least severe messages to log
-    #[arg(id = "log.level", long = "log.level", value_name = "LEVEL", default_value = "info", value_enum)]
-    level: LogLevel,
+    /// Least severe messages to log: `error`, `warn`, `info`, `debug` or `trace`; `info,poller=debug` says more of one part
+    #[arg(id = "log.level", long = "log.level", value_name = "LEVEL", default_value = "info", value_parser = levels)]
+    level: Levels,
     /// Form of the log
     #[arg(id = "log.format", long = "log.format", value_name = "FORMAT", default_value = "text", value_enum)]
     format: LogFormat,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
+/// Levels in the language of the filter, of this program's own messages.
+#[derive(Clone, Debug)]
+struct Levels(String);
+
+/// Parts of the program that have a level of their own if that is wanted.
+const PARTS: [&str; 5] = ["app", "cli", "poller", "store", "web"];
+
+/// A level, and levels of parts.
+fn levels(text: &str) -> Result<Levels, String> {
+    let mut directives = ",balance_exporter=info".to_owned();
+    for (place, item) in text.split(',').enumerate() {
+        let (target, level) = match item.split_once('=') {
+            Some((part, level)) if PARTS.contains(&part) => (format!("balance_exporter::{part}"), level),
+            Some(_) => return Err(format!("expected one of the parts {}", PARTS.join(", "))),
+            None if place == 0 => ("balance_exporter".to_owned(), item),
+            None => return Err("expected one level, and parts with levels, such as info,poller=debug".to_owned()),
+        };
+        if !["error", "warn", "info", "debug", "trace"].contains(&level) {
+            return Err("expected error, warn, info, debug or trace".to_owned());
+        }
+        // writing to a String cannot fail
+        let _ = write!(directives, ",{target}={level}");
+    }
+    Ok(Levels(directives))
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -44,14 +61,7 @@ impl LogArgs {
 
     /// Only this program's own messages go below warnings: a library's could show a request.
     fn dispatch<W: Write + 'static>(&self, to: impl Fn() -> W + Send + Sync + 'static) -> Dispatch {
-        let level = match self.level {
-            LogLevel::Error => "error",
-            LogLevel::Warn => "warn",
-            LogLevel::Info => "info",
-            LogLevel::Debug => "debug",
-            LogLevel::Trace => "trace",
-        };
-        let filter = EnvFilter::new(format!("warn,balance_exporter={level}"));
+        let filter = EnvFilter::new(format!("warn{}", self.level.0));
         let to = move || OneLine(to());
         let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
         match self.format {
@@ -139,9 +149,13 @@ mod tests {
 
     /// What is logged while `work` is done.
     fn logged(format: LogFormat, work: impl FnOnce()) -> String {
+        logged_at("trace", format, work)
+    }
+
+    fn logged_at(level: &str, format: LogFormat, work: impl FnOnce()) -> String {
         let paper = Paper::default();
         let to = paper.clone();
-        let log = LogArgs { level: LogLevel::Trace, format };
+        let log = LogArgs { level: levels(level).unwrap(), format };
         tracing::dispatcher::with_default(&log.dispatch(move || to.clone()), work);
         let bytes = std::mem::take(&mut *paper.0.lock().unwrap());
         String::from_utf8(bytes).unwrap()
@@ -224,10 +238,35 @@ mod tests {
         assert_eq!(said.lines().count(), 2, "{said}");
     }
 
+    #[test]
+    fn a_part_can_have_a_level_of_its_own() {
+        for (text, good) in [
+            ("info", true),
+            ("info,poller=debug", true),
+            ("warn,poller=debug,web=trace", true),
+            ("poller=debug", true),
+            ("loud", false),
+            ("info,debug", false),
+            ("info,hyper=trace", false),
+            ("info,reqwest::connect=trace", false),
+            ("info,poller", false),
+            ("", false),
+        ] {
+            assert_eq!(levels(text).is_ok(), good, "{text}");
+        }
+        let said = logged_at("info,poller=debug", LogFormat::Text, || {
+            tracing::debug!(target: "balance_exporter::poller::gate", "one");
+            tracing::debug!(target: "balance_exporter::web", "none");
+            tracing::info!(target: "balance_exporter::web", "two");
+            tracing::trace!(target: "balance_exporter::poller", "none");
+        });
+        assert_eq!(said.lines().count(), 2, "{said}");
+    }
+
     /// Its words are those of a panic over a secret.
     fn panic_in_a_thread(format: LogFormat) {
         tell_of_panics();
-        LogArgs { level: LogLevel::Error, format }.start();
+        LogArgs { level: levels("error").unwrap(), format }.start();
         let thread = thread::Builder::new().name("poll".to_owned());
         let panics = thread.spawn(|| panic!("{}", "hunter2\nsecond line"));
         panics.unwrap().join().unwrap_err();

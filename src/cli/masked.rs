@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use humantime::format_duration;
 
+use super::disguise;
 use crate::poller::Traced;
 
 const MASK: &str = "***";
@@ -28,6 +29,10 @@ const MASKED_FIELDS: [&str; 10] = [
 ];
 /// Of those the ones that log in. Whatever stood in one of them is masked wherever it comes again.
 const CREDENTIALS: [&str; 3] = ["access_token", "id_token", "refresh_token"];
+/// Fields of a login, which are masked wherever they come again.
+const IN_FORMS: [&str; 5] = ["client_id", "client_secret", "password", "refresh_token", "username"];
+/// The shortest name or token that is looked for elsewhere than in its field.
+const SHORTEST: usize = 4;
 /// A line of a text that is longer than this stands for the whole.
 const LONG: usize = 16;
 /// The longest body that is shown.
@@ -38,31 +43,33 @@ const MOST_SHOWN: usize = 4_000;
 pub(super) struct Mask(Vec<String>);
 
 impl Mask {
-    /// Masks what authenticated these requests as well, and what these replies brought to log in with, wherever it is
+    /// Masks what these requests logged in with as well, and what these replies brought to log in with, wherever it is
     /// echoed.
     pub(super) fn and_credentials_of(self, trace: &[Traced]) -> Self {
-        let headers = trace.iter().flat_map(|traced| traced.request.headers());
-        let signs = headers.filter(|(name, value)| value.is_sensitive() || MASKED_HEADERS.contains(&name.as_str()));
-        // of `Basic dXNlcjpwYXNz` the part that counts
-        let sent = signs.filter_map(|(_, value)| value.to_str().ok()?.split(' ').next_back());
-        let replies = trace.iter().filter_map(|traced| traced.outcome.as_ref().ok());
-        let brought: Vec<_> = replies.flat_map(|reply| tokens(reply.body())).collect();
-        let mut both = Self::new(sent.chain(brought.iter().map(String::as_str)));
+        let mut texts: Vec<String> = Vec::new();
+        for Traced { request, outcome, .. } in trace {
+            let signs = |(name, value): &(&HeaderName, &HeaderValue)| {
+                value.is_sensitive() || MASKED_HEADERS.contains(&name.as_str())
+            };
+            for value in request.headers().iter().filter(signs).filter_map(|(_, value)| value.to_str().ok()) {
+                // of `Basic dXNlcjpwYXNz` the part that counts, and what it says
+                texts.extend(value.split(' ').next_back().map(str::to_owned));
+                texts.extend(value.strip_prefix("Basic ").into_iter().flat_map(name_and_password));
+            }
+            let fields = url::form_urlencoded::parse(request.body());
+            texts.extend(fields.filter(|(name, _)| IN_FORMS.contains(&&**name)).map(|(_, value)| value.into_owned()));
+            texts.extend(outcome.iter().flat_map(|reply| tokens(reply.body())));
+        }
+        // a name of one letter would leave nothing to read
+        let mut both = Self::new(texts.iter().map(String::as_str).filter(|text| text.len() >= SHORTEST));
         both.0.extend(self.0);
         both.in_order()
     }
 
-    /// Masks these texts, and the forms that they take in a URL, a form, a header or another text.
+    /// Masks these texts, in whatever form they come.
     pub(super) fn new<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut hidden: Vec<String> = Vec::new();
         for text in texts.into_iter().map(str::trim).filter(|text| !text.is_empty()) {
-            let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
-            for form in [form.replace('+', "%20"), form] {
-                hidden.push(with_small_escapes(&form));
-                hidden.push(form);
-            }
-            hidden.extend(serde_json::to_string(text).ok().map(|quoted| quoted.trim_matches('"').to_owned()));
-            hidden.extend(serde_json::to_string(text).ok().map(|quoted| quoted.trim_matches('"').replace('/', "\\/")));
             hidden.push(STANDARD.encode(text));
             hidden.push(text.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")));
             // a key is recognised by any of its lines
@@ -120,7 +127,7 @@ impl Mask {
     fn text(&self, text: &str) -> String {
         let mut shown = text.to_owned();
         for hidden in &self.0 {
-            shown = shown.replace(hidden.as_str(), MASK);
+            shown = without(&shown, hidden);
         }
         for field in MASKED_FIELDS {
             shown = mask_field(&shown, field);
@@ -134,12 +141,21 @@ impl Mask {
     }
 }
 
-/// `%2F` as `%2f`.
-fn with_small_escapes(form: &str) -> String {
-    let mut parts = form.split('%');
-    let plain = parts.next().unwrap_or_default().to_owned();
-    // two digits behind each sign
-    parts.fold(plain, |small, part| small + "%" + &part[..2].to_ascii_lowercase() + &part[2..])
+/// The text with each disguise of `hidden` masked.
+fn without(text: &str, hidden: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((start, end)) = disguise::find(rest, hidden) {
+        out += &rest[..start];
+        out += MASK;
+        rest = &rest[end..];
+    }
+    out + rest
+}
+
+fn name_and_password(encoded: &str) -> Vec<String> {
+    let decoded = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+    decoded.split_once(':').map_or_else(Vec::new, |(name, password)| vec![name.to_owned(), password.to_owned()])
 }
 
 /// What a reply brings to log in with, if it is the reply of a login.

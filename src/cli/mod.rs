@@ -11,6 +11,7 @@ use crate::app::{App, AppError, Origin};
 
 mod check;
 mod demo;
+mod disguise;
 mod log;
 mod masked;
 mod poll;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::raw::{ACCOUNT_KEYS, PROVIDER_KEYS};
 use super::{AccountConfig, Config, ProviderConfig, Threshold};
 use crate::document::{Lines, Node, Path};
+use crate::secret::Source;
 
 /// One setting in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,9 +51,12 @@ impl fmt::Display for Origin {
 
 /// What stands for a value that is not shown.
 const WRITTEN: &str = "(as written)";
+/// What stands for a source that is not there.
+const ABSENT: &str = "from what is not here";
 
 /// Every setting in force of a configuration that is sound, in the order of its text.
-pub fn explain(config: &Config, text: &str) -> Vec<Setting> {
+/// `is_absent` tells which sources of secrets are not there: what stands for one may be the secret itself.
+pub fn explain(config: &Config, text: &str, is_absent: impl Fn(&Source) -> bool) -> Vec<Setting> {
     // a sound text is a document
     let Ok((root, _)) = Node::parse(text) else { return Vec::new() };
     let mut explanation = Explanation { lines: Lines::of(text), settings: Vec::new() };
@@ -60,7 +64,7 @@ pub fn explain(config: &Config, text: &str) -> Vec<Setting> {
         config.state.as_ref().map_or("none: nothing survives a restart".to_owned(), |f| f.display().to_string());
     explanation.add(0, "state.file", state, &root.path().key("state").key("file"), Origin::BuiltIn);
     for (provider, node) in config.providers.iter().zip(root.list("providers")) {
-        explanation.provider(provider, &node);
+        explanation.provider(provider, &node, &is_absent);
         for (account, node) in provider.accounts.iter().zip(node.list("accounts")) {
             explanation.account(account, &node, provider);
         }
@@ -80,7 +84,7 @@ impl Explanation {
         self.settings.push(Setting { depth, key: key.to_owned(), value: value.into(), origin });
     }
 
-    fn provider(&mut self, provider: &ProviderConfig, node: &Node) {
+    fn provider(&mut self, provider: &ProviderConfig, node: &Node, is_absent: &dyn Fn(&Source) -> bool) {
         let path = node.path();
         self.add(0, &provider.name, "", &path.key("name"), Origin::BuiltIn);
         let facts = provider.api.facts();
@@ -95,7 +99,8 @@ impl Explanation {
         self.add(1, "proxy", proxy, &path.key("proxy"), Origin::BuiltIn);
         for (key, source) in provider.secrets() {
             let path = key.split('.').fold(path.clone(), |path, part| path.key(part));
-            self.add(1, key, format!("from {source}"), &path, Origin::BuiltIn);
+            let from = if is_absent(source) { ABSENT.to_owned() } else { format!("from {source}") };
+            self.add(1, key, from, &path, Origin::BuiltIn);
         }
         let (schema, _) = provider.api.schemas(&mut generator());
         let secrets = provider.secrets();
@@ -174,7 +179,14 @@ mod tests {
     const TEXT: &str = include_str!("../../exporter.yaml");
 
     fn explained(text: &str) -> Vec<Setting> {
-        explain(&Config::parse(text).unwrap(), text)
+        explain(&Config::parse(text).unwrap(), text, |_| false)
+    }
+
+    #[test]
+    fn what_stands_for_a_secret_that_is_not_there_is_not_shown() {
+        let settings = explain(&Config::parse(TEXT).unwrap(), TEXT, |_| true);
+        assert!(settings.iter().any(|setting| setting.value == ABSENT));
+        assert!(settings.iter().all(|setting| !setting.value.starts_with("from file")), "{settings:?}");
     }
 
     #[test]

@@ -92,6 +92,8 @@ impl Gate {
             if admission != Admission::Go && !deferred {
                 deferred = true;
                 self.edge.board.set_progress(id, Progress::Queued);
+                let (provider, account) = (&id.provider, &id.account);
+                tracing::debug!(%provider, %account, "{id} waits for the limit or a pause of its provider");
                 self.edge.board.update_provider(&self.provider, |status| status.counts.deferred += 1);
             }
             match admission {
@@ -125,19 +127,23 @@ impl Gate {
         let own = LEAST_PAUSE.saturating_mul(1 << (*in_a_row - 1).min(10)).min(MOST_PAUSE);
         let until = now.boot + retry_after.unwrap_or(own);
         limiter.pause(until);
+        let times = *in_a_row;
         drop((in_a_row, limiter));
         self.edge.board.update_provider(&self.provider, |status| status.counts.throttled += 1);
-        tracing::warn!(
-            provider = %self.provider,
-            until = %now.wall_at(until),
-            "{} asked to slow down; nothing is sent to it until then",
-            self.provider
-        );
+        // a provider that goes on like this for days is told of less and less often
+        if times.is_power_of_two() {
+            let (provider, until) = (&self.provider, now.wall_at(until));
+            tracing::warn!(%provider, %until, times, "{provider} asked to slow down; nothing is sent to it until then");
+        }
     }
 
     /// The provider answered as it should.
     pub(super) fn served(&self) {
-        *self.throttles_in_a_row.lock().unwrap_or_else(PoisonError::into_inner) = 0;
+        let times = std::mem::take(&mut *self.throttles_in_a_row.lock().unwrap_or_else(PoisonError::into_inner));
+        if times > 0 {
+            let provider = &self.provider;
+            tracing::info!(%provider, times, "{provider} answers again, and no longer asks to slow down");
+        }
     }
 
     /// Somebody else may be able to go. A word is not lost: it waits for who does not listen yet.

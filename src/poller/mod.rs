@@ -20,7 +20,7 @@ mod trace;
 mod walk;
 
 use gate::{Gate, sleep_until};
-use journal::{log_change, log_held};
+use journal::Journal;
 pub use trace::{Trace, Traced};
 use walk::{Link, Sessions, Walk};
 
@@ -155,6 +155,7 @@ struct Target {
 struct Poll {
     turn: Turn,
     config: Arc<AccountConfig>,
+    began: BootTime,
 }
 
 /// The loop's own state.
@@ -169,6 +170,7 @@ pub struct Poller {
     left: BTreeMap<Arc<str>, (Arc<ProviderConfig>, Weak<Sessions>, u32)>,
     tasks: JoinSet<Result<Snapshot, Failure>>,
     under_way: HashMap<Id, Poll>,
+    journal: Journal,
 }
 
 impl Poller {
@@ -184,6 +186,7 @@ impl Poller {
             left: BTreeMap::new(),
             tasks: JoinSet::new(),
             under_way: HashMap::new(),
+            journal: Journal::default(),
         }
     }
 
@@ -271,6 +274,7 @@ impl Poller {
         }
         self.left.retain(|name, (_, sessions, _)| !links.contains_key(name) && sessions.strong_count() > 0);
         (self.targets, self.links) = (targets, links);
+        self.journal.retain(|id| self.targets.contains_key(id));
         // a provider that left keeps its gate until nobody is on the way to it and what was sent through it counts
         // no more
         let links = &self.links;
@@ -356,7 +360,7 @@ impl Poller {
                 let Target { config, adapter, link, gate } = &*target;
                 Walk { edge: &edge, config, provider: &**adapter, link, gate, trace: None }.poll().await
             });
-            self.under_way.insert(task.id(), Poll { turn, config });
+            self.under_way.insert(task.id(), Poll { turn, config, began: now });
         }
     }
 
@@ -365,15 +369,15 @@ impl Poller {
             Ok((id, outcome)) => (id, outcome),
             Err(error) => (error.id(), Err(Failure::new(ErrorReason::Internal, "the poll panicked; this is a bug"))),
         };
-        let Some(Poll { turn, config }) = self.under_way.remove(&id) else { return };
+        let Some(Poll { turn, config, began }) = self.under_way.remove(&id) else { return };
         let now = self.edge.clock.now();
         let before = self.edge.board.account(&config.id);
         self.schedule.finished(turn, outcome.as_ref().map(|_| ()), now.boot, self.random.f64());
         let filing = self.edge.board.file(&config, outcome.clone(), now);
         match filing {
             Filing::Filed | Filing::Held => {
-                log_change(&config, before.as_deref(), &outcome);
-                log_held(&config, before.as_deref(), filing, outcome.is_ok());
+                let took = now.boot.since(began);
+                self.journal.note(&config.id, before.as_deref(), &outcome, filing, (now, took));
             }
             // if the account is still there, it has asked for something else since
             Filing::Dropped => self.schedule.expedite(&config.id, now.boot),

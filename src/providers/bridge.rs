@@ -140,6 +140,7 @@ impl Adapter for Bridge {
             offset: self.offset,
             success_code: self.success_code.clone(),
             id: account.service_id,
+            long_id: Some(account.service_id.to_string()).filter(|id| id.len() >= LONG_ID),
             wallets: account.wallets(),
         })
     }
@@ -173,8 +174,13 @@ struct Service {
     offset: Offset,
     success_code: String,
     id: u64,
+    /// The same, if it is long enough to be told from the digits of a balance.
+    long_id: Option<String>,
     wallets: [(Wallet, Currency); 3],
 }
+
+/// Digits from which on a service's number is masked wherever it stands, and not in its field alone.
+const LONG_ID: usize = 5;
 
 impl Provider for Service {
     fn step(&self, exchange: &Exchange<'_>) -> Result<Step, Failure> {
@@ -182,6 +188,10 @@ impl Provider for Service {
             None => self.request(exchange.at).map(Step::Send),
             Some(reply) => self.reading(reply, exchange.at).map(Step::Done),
         }
+    }
+
+    fn private(&self) -> Vec<&str> {
+        self.long_id.as_deref().into_iter().collect()
     }
 }
 

@@ -183,7 +183,13 @@ pub trait Provider: Send + Sync {
     }
 }
 
-/// What a login brings.
+/// What a login brings. Only the file of sessions has a way to write it:
+///
+/// ```compile_fail,E0277
+/// fn write(session: &balance_exporter::providers::Session) -> serde_json::Result<String> {
+///     serde_json::to_string(session)
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     /// Goes into the requests.
@@ -226,7 +232,19 @@ pub trait Login: Send + Sync {
     }
 }
 
-/// A provider entry with its secrets in hand: ready to be polled.
+/// A provider entry with its secrets in hand: ready to be polled. It can be neither shown nor written down:
+///
+/// ```compile_fail,E0277
+/// fn show(connection: &balance_exporter::providers::Connection) -> String {
+///     format!("{connection}")
+/// }
+/// ```
+///
+/// ```compile_fail,E0277
+/// fn write(connection: &balance_exporter::providers::Connection) -> serde_json::Result<String> {
+///     serde_json::to_string(connection)
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Connection {
     /// How to log in, if the provider wants that.

@@ -185,6 +185,7 @@ fn fingerprint(key: &PublicKey) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use rsa::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePublicKey};
     use rsa::signature::{SignatureEncoding, Signer, Verifier};
 
@@ -339,6 +340,94 @@ mod tests {
         let mut damaged = std::fs::read(format!("{}/tests/vectors/key.pkcs8.der", env!("CARGO_MANIFEST_DIR"))).unwrap();
         damaged[300] ^= 1;
         assert_eq!(SigningKey::parse(&BASE64_STANDARD.encode(damaged)).unwrap_err(), DAMAGED);
+    }
+
+    crate::secret::never_shown!(SigningKey, BalanceInquiry, VerifyingKey);
+
+    /// Text that would break out of the place where it stands, if anything could.
+    fn hostile() -> impl Strategy<Value = String> {
+        prop::collection::vec(
+            prop_oneof![
+                prop::sample::select(vec![
+                    "\"",
+                    "\\",
+                    "|",
+                    "{",
+                    "}",
+                    "[",
+                    "]",
+                    ",",
+                    ":",
+                    "\n",
+                    "\u{0}",
+                    "\u{2028}",
+                    "\"payOrder\":{}",
+                    "\"],\"amount\":[\"1",
+                    "{\"bizContent\":",
+                    "/v2.0/disbursement",
+                    "BALANCE",
+                    "1",
+                    "\u{d7ff}",
+                ])
+                .prop_map(str::to_owned),
+                any::<char>().prop_map(String::from),
+            ],
+            0..12,
+        )
+        .prop_map(|pieces| pieces.concat())
+    }
+
+    fn only<'a>(object: &'a serde_json::Value, keys: &[&str]) -> &'a serde_json::Map<String, serde_json::Value> {
+        let object = object.as_object().unwrap();
+        assert_eq!(object.keys().collect::<Vec<_>>(), keys);
+        object
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 50_000, ..ProptestConfig::default() })]
+
+        #[test]
+        fn payby_is_asked_for_the_balance_in_the_configured_currency_and_for_nothing_else(
+            code in prop::sample::select(vec!["AED", "USD", "KWD", "USDT"]),
+            millis in 0_i64..4_000_000_000_000,
+        ) {
+            let at = Timestamp::from_millisecond(millis).unwrap();
+            let inquiry = BalanceInquiry::payby(&Currency::parse(code).unwrap(), at);
+            prop_assert_eq!(&*inquiry.text, &inquiry.body()[..], "what is sent is what is signed");
+            let signed: serde_json::Value = serde_json::from_slice(&inquiry.text).unwrap();
+            let fields = only(&signed, &["bizContent", "requestTime"]);
+            prop_assert_eq!(&only(&fields["bizContent"], &["currencyCode"])["currencyCode"], code);
+            prop_assert_eq!(&fields["requestTime"], millis);
+        }
+
+        #[test]
+        fn smilepayz_is_asked_for_the_balance_of_the_configured_account_and_for_nothing_else(
+            (secret, account, kind) in (hostile(), hostile(), hostile()),
+            seconds in 0_i64..4_000_000_000,
+        ) {
+            let at = Timestamp::from_second(seconds).unwrap();
+            let inquiry = BalanceInquiry::smilepayz(at, &Secret::new(&*secret), &account, &kind);
+            let head = format!("{}|{secret}|", smilepayz_time(at));
+            let signed = inquiry.text.strip_prefix(head.as_bytes()).expect("the time and the secret come first");
+            prop_assert_eq!(signed, &inquiry.body()[..], "what is sent is what is signed");
+            let signed: serde_json::Value = serde_json::from_slice(signed).unwrap();
+            let fields = only(&signed, &["accountNo", "balanceTypes"]);
+            prop_assert_eq!(&fields["accountNo"], &account);
+            prop_assert_eq!(&fields["balanceTypes"], &json!([kind]));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_signature_is_over_the_inquiry(account in hostile(), seconds in 0_i64..4_000_000_000) {
+            let at = Timestamp::from_second(seconds).unwrap();
+            let inquiry = BalanceInquiry::smilepayz(at, &Secret::new(SECRET), &account, "BALANCE");
+            let signature = key().sign(&inquiry).unwrap();
+            prop_assert!(signature.is_sensitive());
+            prop_assert!(public_key().verifies(&inquiry.text, signature.as_bytes()));
+        }
     }
 
     #[test]

@@ -112,20 +112,23 @@ impl StdError for NotResolved {}
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{LazyLock, RwLock};
+    use std::sync::mpsc::{Receiver, channel};
 
     use super::*;
 
     static ASKED: AtomicUsize = AtomicUsize::new(0);
-    /// Nobody answers for the dead name while this is held.
-    static SILENCE: LazyLock<RwLock<()>> = LazyLock::new(RwLock::default);
+    /// Nobody answers for the dead name until the other end of this is dropped.
+    static SILENCE: Mutex<Option<Receiver<()>>> = Mutex::new(None);
 
     fn ask(name: &str) -> io::Result<Vec<SocketAddr>> {
         match name {
             "good.test" => Ok(vec![([127, 0, 0, 1], 0).into()]),
             "dead.test" => {
                 ASKED.fetch_add(1, Ordering::SeqCst);
-                drop(SILENCE.read().unwrap());
+                let silence = SILENCE.lock().unwrap().take();
+                if let Some(silence) = silence {
+                    assert!(silence.recv().is_err(), "its end is silence");
+                }
                 Err(io::Error::other("nobody answers"))
             }
             _ => panic!("as the test wants"),
@@ -139,11 +142,12 @@ mod tests {
     #[tokio::test]
     async fn a_dead_name_takes_one_thread_and_keeps_nobody_from_another() {
         let resolver = SystemResolver::default();
-        let silence = SILENCE.write().unwrap();
+        let (end, silence) = channel();
+        *SILENCE.lock().unwrap() = Some(silence);
         let waiting: Vec<_> = (0..600).map(|_| resolver.look_up("dead.test", ask)).collect();
         assert_eq!(answer(resolver.look_up("good.test", ask)).await, Some(1));
         assert!(waiting.iter().all(|answered| answered.borrow().is_none()));
-        drop(silence);
+        drop(end);
         for answered in waiting {
             assert_eq!(answer(answered).await, Some(0));
         }

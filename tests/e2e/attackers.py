@@ -9,15 +9,19 @@ import asyncio
 import base64
 import collections
 import json
+import logging
 import os
 import resource
 import socket
 import ssl
 import sys
+import time
 
 HOST = "127.0.0.1"
 # so many of each kind
 SLOWLORIS, STALLED, HUGE, FLOOD, PIPELINED, GUESSING, GARBAGE = 1_000, 150, 4, 8, 4, 24, 4
+# and so often each has to strike, or it would be no attack
+LEAST = {"slowloris": 1_500, "stalled": 200, "huge": 5, "flood": 40, "pipelined": 5, "garbage": 5, "guessing": 30}
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n"
 GARBAGES = [b"\x16\x03\x01\x02\x00\x01\x00\x01", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"hello\r\n\r\n", b"\0" * 500, b"GET " + b"/" * 70_000]
@@ -127,15 +131,21 @@ class Attack:
         await reader.read()
         return writer
 
+    def is_weak(self):
+        """Whether some kind has hardly struck yet, as on a machine that has other things to do."""
+        return any(self.struck[kind] < least for kind, least in LEAST.items() if kind != "guessing" or self.has_users)
+
     async def all(self, seconds):
         kinds = [(self.slowloris, SLOWLORIS, 0.5), (self.stalled, STALLED, 0.2), (self.huge, HUGE, 0.05), (self.flood, FLOOD, 0.005)]
         kinds += [(self.pipelined, PIPELINED, 0.05), (self.garbage, GARBAGE, 0.05)]
         if self.has_users:
             kinds.append((self.guessing, GUESSING, 0.05))
         tasks = [asyncio.create_task(self.again_and_again(what, pause)) for what, count, pause in kinds for _ in range(count)]
-        done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-        for task in done:
-            task.result()
+        ends, latest = time.monotonic() + seconds, time.monotonic() + 3 * seconds
+        while time.monotonic() < (latest if self.is_weak() else ends):
+            done, _ = await asyncio.wait(tasks, timeout=0.2, return_when=asyncio.FIRST_EXCEPTION)
+            for task in done:
+                task.result()
         while tasks := [task for task in tasks if not task.done()]:
             # a wait that ends at this very moment forgets that it was cancelled
             for task in tasks:
@@ -150,6 +160,7 @@ def main(port, seconds, tls, has_users):
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8_192), hard))
     loop = asyncio.new_event_loop()
     # connections that are cut off in the middle of something are what this is about
+    logging.disable()
     loop.set_exception_handler(lambda *_: None)
     print(json.dumps(loop.run_until_complete(Attack(port, tls, has_users).all(seconds))))
 

@@ -33,6 +33,7 @@ from sandbox import Sandbox
 NOBODY = 65534
 CORE_SIGNALS = [signal.SIGQUIT, signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV, signal.SIGSYS, signal.SIGXCPU, signal.SIGXFSZ]
 OTHER_SIGNALS = [signal.SIGKILL, signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR, signal.SIGSTKFLT]
+API = ["/api/v1/accounts", "/api/v1/openapi.json", *(f"/{way}/accounts/{api}-0/{api}-0" for way in ("api/v1", "health") for api in ("bridge", "payby", "smilepayz", "dialog"))]
 LOGINS = ["message", "fault", "fault-xml", "status-401", "page", "not-json", "as-key-twice", "header-line"]
 
 
@@ -173,7 +174,7 @@ class Exporter(Program):
 
     def ask_everything(self):
         openmetrics = {"Accept": "application/openmetrics-text;version=1.0.0"}
-        for path in ("/metrics", "/", "/-/healthy", "/-/ready", "/nothing", "/metrics/../../etc/passwd", "/%2e%2e", "/-/reload", "/api/v1/accounts"):
+        for path in ("/metrics", "/", "/-/healthy", "/-/ready", "/nothing", "/metrics/../../etc/passwd", "/%2e%2e", "/-/reload", *API):
             for headers in (None, openmetrics, {"Authorization": "Basic !!!"}):
                 self.bench.ask(f"{self.url}{path}", headers=headers)
             self.bench.ask(f"{self.url}{path}", "DELETE")
@@ -190,7 +191,7 @@ def echoes_in_traces(bench):
     """Each place of an answer, with each thing in it, for each API: a poll by hand, with its trace."""
     config = configure(bench.folder / "traced", bench.known, bench.parrot.server_port, 1)
     cases = [(api, mode, None) for mode in MODES for api in ("bridge", "payby", "smilepayz", "dialog")]
-    cases += [("dialog", None, (shape, content)) for shape in LOGINS for content in ("request", "secret", "token")]
+    cases += [("dialog", None, (shape, content)) for shape in LOGINS for content in ("request", "secret", "quoted")]
 
     def one_api(wanted):
         masked = 0
@@ -286,7 +287,7 @@ def wrong_configurations(bench):
         f"password: {{ vault: {inline} }}", f"password: {{ file: bridge.password, env: {inline} }}", f"password: [{inline}]", f"password: &a {inline}",
         f"passwrod: {inline}", f"{inline}: 1", f"? {inline}\n    : 1", f"password: !secret {inline}", f"password: '{inline}", f"password: \"{bench.known.inline}",
         f"password: {bench.known.env}", f"\tpassword: {bench.known.env}", f"password: {block}", f"password:\n      file: {block}", f"password: {{ file: bridge.password }}\n    password: {inline}",
-        f"password: {{ env: {bench.known.env} }}",
+        f"password: {{ env: {bench.known.env} }}", f"password: {{ file: {bench.known.env} }}", f"password: {{ credential: {bench.known.env} }}",
     )]
     wrong += [good.replace("    username: ", f"    proxy: http://user:{bench.known.env}@proxy.example:1/\n    username: ")]
     wrong += [good.replace("base_url: http://", f"base_url: http://{bench.known.env}@", 1), good.replace("base_url: http://", f"base_url: http://x/?{bench.known.env}=", 1)]
@@ -296,7 +297,7 @@ def wrong_configurations(bench):
     for number, text in enumerate(wrong):
         assert text != good, f"the wrong configuration {number} is not wrong"
         write(config, text)
-        for arguments in (("check",), ("check", "--require-secrets"), ("run", "--web.listen-address", "127.0.0.1:0"), ("poll", "bridge-0", "--trace")):
+        for arguments in (("check",), ("check", "--explain"), ("check", "--require-secrets"), ("run", "--web.listen-address", "127.0.0.1:0"), ("poll", "bridge-0", "--trace")):
             if arguments[0] == "run" and number % 3:
                 continue
             status, said = bench.run(*arguments, "--config.file", config, "--log.level", "trace", about=f"wrong {number}")
@@ -314,8 +315,9 @@ def wrong_configurations(bench):
         bench.run("check", "--require-secrets", "--config.file", config, about=f"damaged {file}")
         bench.run("poll", "bridge-0", "--trace", "--config.file", config, about=f"damaged {file}")
         write(folder / file, before)
-    status, said = bench.run("check", "--config.file", config)
-    assert status == 0, said
+    for more in ((), ("--explain",), ("--require-secrets",), ("--log.level", "trace", "--log.format", "json")):
+        status, said = bench.run("check", *more, "--config.file", config)
+        assert status == 0, said
     for arguments in (("schema",), ("reference",), ("--version",), ("--help",), ("run", "--no-such-flag", bench.known.inline.replace("\0", ""))):
         if arguments[0] != "run":
             bench.run(*arguments)

@@ -23,6 +23,7 @@ import threading
 import time
 from pathlib import Path
 
+from attackers import LEAST
 from doors import certificates
 from program import Program, free_port, until
 
@@ -236,10 +237,9 @@ def under_attack(target, credentials=None, tls=False):
     assert per_cent(took, 99) < MOST_LATENCY, told
     assert peak - before <= MOST_GROWTH, told
     assert per_cent(after, 99) < MOST_LATENCY, told
-    wanted = {"slowloris": 1_000, "stalled": 150, "huge": 4, "flood": 30, "pipelined": 4, "garbage": 4}
-    if credentials:
-        wanted["guess"] = 50
-    weak = {kind: struck["struck"].get(kind, 0) for kind, least in wanted.items() if struck["struck"].get(kind, 0) < least}
+    weak = {kind: struck["struck"].get(kind, 0) for kind, least in LEAST.items() if struck["struck"].get(kind, 0) < least}
+    if not credentials:
+        weak.pop("guessing")
     assert not weak, f"{target.name}: these attacks hardly took place: {weak}"
 
 

@@ -30,13 +30,9 @@ def injected(ground, life, fault, calls="fsync,fdatasync"):
         try:
             yield tracer if attached(life.process.pid, tracer) else None
         finally:
-            # it lets go of whom it traces, and the calls are the kernel's again
-            tracer.send_signal(signal.SIGINT)
-            try:
-                tracer.wait(10)
-            finally:
-                tracer.kill()
-                tracer.wait()
+            # its end lets go of whom it traces, and the calls are the kernel's again; asked to end, it would wait for them
+            tracer.kill()
+            tracer.wait()
 
 
 def attached(pid, tracer):
@@ -113,9 +109,14 @@ def slow_disk(ground, chance, told):
                 slowest = max(slowest, time.monotonic() - began)
                 time.sleep(0.1)
             assert slowest < 1, f"a scrape took {slowest:.2f} s"
-            status, took = life.stop(seconds=10)
-            assert status == 0 and took <= 6, f"told to stop, it ends with {status} after {took:.1f} s"
+            asked = time.monotonic()
+            life.signal(signal.SIGTERM)
+            # the kernel keeps a process until all its calls have returned, or strace is gone: this is its last word
+            until(lambda: life.log.rstrip().endswith("stopped"), 8, "it has stopped")
+            took = time.monotonic() - asked
+            assert took <= 6, f"told to stop, it takes {took:.1f} s"
             assert "the disk is too slow" in life.log, life.log[-2000:]
+        assert life.process.wait(5) == 0, f"it ends with {life.process.returncode}"
     with ground.life() as life:
         life.first_scrape()
         life.stop()

@@ -9,7 +9,7 @@ SHAPES = [
     "message", "code", "fault", "fault-xml", "request-error", "page", "location", "retry-after", "headers", "currency",
     "identity", "not-json", "status-line", "header-line", "in-number", "as-key", "as-key-twice", "status-401", "status-403",
 ]
-CONTENTS = ["request", "credentials", "secret", "quoted", "token"]
+CONTENTS = ["request", "credentials", "secret", "quoted"]
 MODES = [(shape, content) for shape in SHAPES for content in CONTENTS]
 
 
@@ -53,17 +53,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def text(self, api, content, body):
         authorization = self.headers["authorization"] or self.headers["sign"] or self.headers["x-signature"] or "none"
-        secret = " ".join(self.server.secrets[api])
+        known = [*self.server.secrets[api], *([self.server.token, self.server.refresh] if api == "dialog" and "/token" not in self.path else [])]
+        secret = " ".join(known)
         return {
             "request": f"{self.path} {body} {self.headers}",
             "credentials": authorization.split(" ")[-1],
             "secret": secret,
-            "quoted": " ".join(f(each) for each in self.server.secrets[api] for f in (quote_plus, quote, json.dumps)),
-            "token": f"{self.server.token} {self.server.refresh}",
+            "quoted": " ".join(f(each) for each in known for f in (quote_plus, quote, json.dumps)),
         }[content]
 
     def repeat(self, api, shape, text):
-        line = text.replace("\n", " ").replace("\r", " ").encode("ascii", "replace").decode()
+        line = text.replace("\n", " ").replace("\r", " ")
         fault = {"fault": {"code": 900901, "message": text, "description": text}, "error": "invalid_grant", "error_description": text}
         if shape == "message":
             return self.tell(200, self.shaped(api, "4003", text))

@@ -25,6 +25,7 @@ use crate::transport::{Outcome, Transport};
 
 /// What is about to become the file of the sessions.
 const REPLACEMENT: &str = "/state/state.sessions.new";
+const ACCOUNTS_REPLACEMENT: &str = "/state/state.new";
 
 /// The clocks of a machine, the time as it really is, and for how long its timers are trusted.
 #[derive(Debug)]
@@ -73,6 +74,8 @@ pub(super) struct Drive {
     pub(super) accounts: Mutex<(Duration, bool)>,
     /// How often something could not be done.
     pub(super) refusals: Mutex<u64>,
+    /// How long it takes to write what is known of the accounts.
+    pub(super) slowness: Duration,
 }
 
 impl Drive {
@@ -116,6 +119,9 @@ impl Disk for Drive {
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         if *self.full.lock().unwrap() {
             return self.counted(Err(io::ErrorKind::StorageFull.into()));
+        }
+        if path == Path::new(ACCOUNTS_REPLACEMENT) {
+            self.clocks.change(|shift| shift.slept += self.slowness);
         }
         self.counted(self.timed().write(path, bytes))
     }

@@ -81,6 +81,8 @@ pub(super) struct World {
     judge: Judge,
     tally: Tally,
     suspended: Duration,
+    /// When the wall clock was set last.
+    stepped: Duration,
 }
 
 impl World {
@@ -97,8 +99,9 @@ impl World {
             full: Mutex::default(),
             accounts: Mutex::default(),
             refusals: Mutex::default(),
+            slowness: Duration::from_millis(*rng.choice(&[0, 80, 200, 400]).unwrap()),
         });
-        let intervals = [(); 3].map(|()| *rng.choice(&[30_u64, 120, 300, 300, 600, 900, 1_800]).unwrap());
+        let intervals = [(); 3].map(|()| *rng.choice(&[60_u64, 300, 600, 900, 1_800]).unwrap());
         let pers = [(); 3].map(|()| *rng.choice(&[10_u64, 60, 600, 1_800]).unwrap());
         // the shortest that is believed is half a minute; one that ends while its first use waits for a slot is no good
         let lifetimes = pers.map(|per| *rng.choice(&[if per > 60 { 2_400 } else { 60 }, 3_600, 36_000]).unwrap());
@@ -146,6 +149,7 @@ impl World {
             judge: Judge::default(),
             tally: Tally::default(),
             suspended: Duration::ZERO,
+            stepped: Duration::ZERO,
         }
     }
 
@@ -276,6 +280,9 @@ impl World {
 
     /// Whoever was polled not long ago, and is known so, waits for the next poll as if nothing had happened.
     fn expect_patience(&mut self, known: &[AccountStatus]) {
+        let (written, _) = *self.drive.accounts.lock().unwrap();
+        // what was written before the clock was set means another time now
+        let known = if written > self.stepped { known } else { &[] };
         let promised = known.iter().filter_map(|status| {
             let until = self.judge.promised(status, &self.clocks)?;
             Some((status.config.id.account.to_string(), until))
@@ -342,6 +349,7 @@ impl World {
                 let furthest = *self.rng.choice(&[100, 7_200, 100_000]).unwrap();
                 let by = self.rng.i64(-furthest..furthest);
                 self.clocks.change(|shift| shift.wall += by);
+                self.stepped = self.clocks.real();
                 if by < 0 {
                     self.judge.set_back.push((self.clocks.real(), secs(by.unsigned_abs())));
                 }
@@ -352,6 +360,8 @@ impl World {
                 let span = secs(self.rng.u64(1..longest));
                 self.clocks.change(|shift| shift.slept += span);
                 self.suspended += span;
+                // nothing was written meanwhile
+                self.sound_since = self.sound_since.map(|_| self.clocks.real());
                 self.tally.clock_events += 1;
             }
             12 => {
@@ -392,10 +402,15 @@ impl World {
         }
         let connection = self.fleet().into_iter().find(|(provider, _)| &*provider.name == name);
         if let Some((provider, connection)) = connection {
-            // those who are on their way to a login have the old ones
             let mut log = self.wire.log.lock().unwrap();
             let life_now = log.life;
-            log.desk(name).reconnected(self.clocks.real(), life_now);
+            let desk = log.desk(name);
+            if anew || desk.configured.is_none() {
+                // those who are on their way to a login have the old ones
+                desk.reconnected(self.clocks.real(), life_now);
+            } else {
+                desk.reloaded();
+            }
             drop(log);
             life.handle.reconnect(provider.name.clone(), connection).await;
         }
@@ -443,6 +458,12 @@ impl World {
             sleep(Duration::from_millis(self.rng.u64(0..5_000))).await;
             // the power stays
             self.drive.disk.crash_after(usize::MAX);
+            let (written, _) = *self.drive.accounts.lock().unwrap();
+            if written < self.clocks.1.lock().unwrap().booted {
+                // what is known is from before the boot, and nothing on the disk tells of this
+                let by = self.judge.set_back.iter().map(|(_, by)| *by).sum();
+                self.judge.untold.push((self.clocks.real(), by));
+            }
             self.let_somebody_in();
             return;
         }

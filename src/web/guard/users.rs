@@ -267,6 +267,8 @@ mod tests {
 
     use super::*;
 
+    crate::secret::never_shown!(Hash, Users, Claim, Comparison, Waiting, Porter);
+
     fn users(cost: u32) -> Users {
         let hash = bcrypt::hash("open sesame", cost).unwrap();
         Users::new(BTreeMap::from([("ali".to_owned(), Hash::try_from(hash).unwrap())]))
