@@ -1,3 +1,5 @@
+//! What is kept is what would be rendered; only what has changed is made again; buffers come home.
+
 use std::io::Read;
 
 use flate2::read::GzDecoder;
