@@ -75,7 +75,7 @@ fn wrong(schema: &Value, value: &Value, whole: &Value, at: &str) -> Option<Strin
     }
     match value {
         Value::Array(entries) if schema["items"].is_object() => {
-            let each = entries.iter().enumerate();
+            let mut each = entries.iter().enumerate();
             each.find_map(|(place, entry)| wrong(&schema["items"], entry, whole, &format!("{at}[{place}]")))
         }
         Value::Object(entries) if schema["properties"].is_object() => {
