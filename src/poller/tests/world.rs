@@ -402,16 +402,17 @@ impl World {
         }
         let connection = self.fleet().into_iter().find(|(provider, _)| &*provider.name == name);
         if let Some((provider, connection)) = connection {
-            let mut log = self.wire.log.lock().unwrap();
-            let life_now = log.life;
-            let desk = log.desk(name);
-            if anew || desk.configured.is_none() {
-                // those who are on their way to a login have the old ones
-                desk.reconnected(self.clocks.real(), life_now);
-            } else {
-                desk.reloaded();
+            {
+                let mut log = self.wire.log.lock().unwrap();
+                let life_now = log.life;
+                let desk = log.desk(name);
+                if anew || desk.configured.is_none() {
+                    // those who are on their way to a login have the old ones
+                    desk.reconnected(self.clocks.real(), life_now);
+                } else {
+                    desk.reloaded();
+                }
             }
-            drop(log);
             life.handle.reconnect(provider.name.clone(), connection).await;
         }
     }
