@@ -266,7 +266,8 @@ def guessing(binary, bank, folder):
         answers, is_over = {401: 0, 429: 0}, threading.Event()
 
         def guess(number):
-            link = target.link()
+            # who came before others may wait until he is turned away
+            link = target.link(30)
             for attempt in range(each):
                 status, _ = target.scrape(link, credentials=f"{names[attempt % 3]}:{number}-{attempt}")
                 answers[status] += 1
