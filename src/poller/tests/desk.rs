@@ -24,7 +24,6 @@ pub(super) enum Style {
 
 /// What was handed out at one login.
 #[derive(Clone, Debug)]
-<<<<<<< HEAD
 #[expect(clippy::struct_excessive_bools, reason = "each has happened to it or not, in any combination")]
 struct Issued {
     /// Which refresh token came with it.
