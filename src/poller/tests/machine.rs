@@ -207,7 +207,9 @@ struct LoggingIn<'a>(&'a Wire, &'static str);
 
 impl Drop for LoggingIn<'_> {
     fn drop(&mut self) {
-        self.0.log().desk(self.1).in_flight -= 1;
+        let mut log = self.0.log();
+        let desk = log.desk(self.1);
+        (desk.in_flight, desk.outdated) = (desk.in_flight - 1, false);
     }
 }
 

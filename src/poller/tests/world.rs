@@ -343,7 +343,13 @@ impl World {
             6..9 => {
                 self.drive.disk.fail_with(None);
                 let full = *self.drive.full.lock().unwrap();
+                let healed = self.sound_since.is_none() && !full;
                 self.sound_since = self.sound_since.or((!full).then(|| self.clocks.real()));
+                if healed {
+                    // what went on while nothing could be written or removed is known to nobody after an end that comes
+                    // before the next write: see "What is not kept" in docs/ARCHITECTURE.md
+                    sleep(SOON).await;
+                }
             }
             9 => {
                 let furthest = *self.rng.choice(&[100, 7_200, 100_000]).unwrap();
@@ -411,6 +417,7 @@ impl World {
                     desk.reconnected(self.clocks.real(), life_now);
                 } else {
                     desk.reloaded();
+                    desk.outdated = true;
                 }
             }
             life.handle.reconnect(provider.name.clone(), connection).await;
