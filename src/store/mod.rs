@@ -194,7 +194,7 @@ impl Store {
         let mut pause = LEAST_PAUSE;
         loop {
             tokio::time::sleep(pause).await;
-            inner.make_up_for_sessions().await;
+            inner.make_up().await;
             if !board.is_kept() {
                 let began = inner.clock.now().boot;
                 inner.write_accounts(board).await;
@@ -209,7 +209,7 @@ impl Store {
     pub async fn close(&self, board: &Board, patience: Duration) {
         let Some(inner) = &self.0 else { return };
         let closing = async {
-            inner.make_up_for_sessions().await;
+            inner.make_up().await;
             inner.write_accounts(board).await;
             locked(&inner.ledger).settle();
             inner.write_ledger().await;
@@ -233,10 +233,15 @@ impl Inner {
         self.replace(Part::Sessions, written).await;
     }
 
-    /// A renewed token that the disk did not take then is written as soon as it takes it: the one before is spent.
-    async fn make_up_for_sessions(&self) {
+    /// What the disk did not take is written as soon as it takes it. A renewed token: the one before is spent. What was
+    /// sent: it may be long until the next request needs a lease, and who started before that would believe a file
+    /// that does not know of it.
+    async fn make_up(&self) {
         if locked(&self.failing).contains(&Part::Sessions) {
             self.write_sessions().await;
+        }
+        if locked(&self.failing).contains(&Part::Limits) {
+            self.write_ledger().await;
         }
     }
 
