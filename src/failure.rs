@@ -190,7 +190,10 @@ const LONGEST_WORD: usize = 20;
 ///
 /// Anything else becomes `?`, so that no reply can forge a line or colour a terminal.
 pub fn quoted(text: &str) -> String {
-    let shown = text.split(' ').map(|word| if word.chars().nth(LONGEST_WORD).is_some() { "***" } else { word });
+    // no token is in capitals alone, and names of errors are
+    let is_name = |word: &str| word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    let is_long = |word: &str| word.chars().nth(LONGEST_WORD).is_some() && !is_name(word);
+    let shown = text.split(' ').map(|word| if is_long(word) { "***" } else { word });
     // what follows the last that is shown is not looked at: a reply can be long
     let shown = shown.take(MOST_QUOTED + 2).collect::<Vec<_>>().join(" ");
     let printable = |c| if c == '"' || !(' '..='~').contains(&c) { '?' } else { c };

@@ -10,10 +10,10 @@ use serde_yaml::{Mapping, Value};
 
 use super::{Part, Path, Problem, Spot};
 
-/// Most values, aliases counted as often as they are used: twice of what ten thousand accounts need.
-const MOST_VALUES: usize = 1_000_000;
+/// Most values, aliases counted as often as they are used: twice of what a hundred thousand accounts need.
+const MOST_VALUES: usize = 10_000_000;
 /// Most bytes of text in them.
-const MOST_BYTES: usize = 16 << 20;
+const MOST_BYTES: usize = 64 << 20;
 /// Most brackets open at once in one line; the parser becomes slow with many.
 const MOST_OPEN: usize = 64;
 

@@ -187,7 +187,7 @@ pub(super) fn is_plain(text: &str) -> bool {
 /// subscriber's number or a token that it repeats instead does not.
 pub(super) fn code(text: &str) -> &str {
     let digits = text.trim_start_matches(|c: char| c.is_ascii_uppercase());
-    let is_code = text.len() - digits.len() <= 3 && digits.len() <= 6 && digits.bytes().all(|b| b.is_ascii_digit());
+    let is_code = text.len() - digits.len() <= 3 && digits.len() <= 7 && digits.bytes().all(|b| b.is_ascii_digit());
     if is_code && !text.is_empty() { text } else { "(not a code)" }
 }
 

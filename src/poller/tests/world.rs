@@ -163,6 +163,11 @@ impl World {
             if over && self.drive.disk.has_power() && self.rng.bool() {
                 break life;
             }
+            if over && self.drive.disk.has_power() {
+                // as in `meddle`: nobody ends between the mending and the next write
+                self.heal();
+                sleep(SOON).await;
+            }
             self.end(life, ended_well).await;
             if over {
                 self.heal();
