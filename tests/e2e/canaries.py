@@ -313,7 +313,9 @@ def wrong_configurations(bench):
         before = (folder / file).read_text("utf-8")
         write(folder / file, text)
         bench.run("check", "--require-secrets", "--config.file", config, about=f"damaged {file}")
-        bench.run("poll", "bridge-0", "--trace", "--config.file", config, about=f"damaged {file}")
+        # a password of two lines can be used, and then nobody but the parrot knows the right one that it repeats
+        if (file, "\n" in text) != ("bridge.password", True):
+            bench.run("poll", "bridge-0", "--trace", "--config.file", config, about=f"damaged {file}")
         write(folder / file, before)
     for more in ((), ("--explain",), ("--require-secrets",), ("--log.level", "trace", "--log.format", "json")):
         status, said = bench.run("check", *more, "--config.file", config)
