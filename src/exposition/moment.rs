@@ -20,7 +20,7 @@ pub(super) struct Shown<'a> {
     pub(super) provider_waiting: Option<Waiting>,
 }
 
-/// When a scrape is. All that samples of accounts see of it is what it [shows](Self::shown): so it knows how long that
+/// When a scrape is. All that samples of accounts see of it is what it shows: so it knows how long that
 /// stays the same, by either clock, and what was rendered may be shown again until then.
 #[derive(Clone, Debug)]
 pub struct Moment {
