@@ -407,12 +407,14 @@ impl Poller {
 /// When an account is due that was polled before it came: when it was due then. Nobody knows what the wall clock did
 /// meanwhile, and so it is never later than the next poll could have been.
 fn resumed(status: &AccountStatus, now: &Now) -> Option<BootTime> {
-    let longest = match status {
-        _ if status.poll_success => status.config.interval,
+    let longest = if status.poll_success {
+        status.config.interval
+    } else if was_refused(status) {
         // whoever is refused must not try again because of a restart, or the credentials may be locked
-        _ if was_refused(status) => MOST_RESUMED,
+        MOST_RESUMED
+    } else {
         // what it failed for may be mended
-        _ => return None,
+        return None;
     };
     Some(now.boot_at(status.next_poll?).min(now.boot + longest))
 }

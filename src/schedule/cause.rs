@@ -18,10 +18,6 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Interval, Self::Retry, Self::Backoff, Self::Refused, Self::Throttled, Self::Limit];
-
     /// As the label `cause` has it.
     pub const fn as_str(self) -> &'static str {
         match self {
