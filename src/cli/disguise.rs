@@ -25,7 +25,12 @@ fn behind<'a>(text: &'a str, secret: &str) -> Option<&'a str> {
 fn behind_sign(text: &str, sign: char) -> Vec<&str> {
     let plain = text.strip_prefix(sign);
     match text.chars().next() {
-        Some('\\') if sign == '\\' => vec![text.trim_start_matches('\\')],
+        Some('\\') if sign == '\\' => {
+            // the last of several may belong to what follows, as in `\\\u00e9`
+            let rest = text.trim_start_matches('\\');
+            let last = text.len() - rest.len() - 1;
+            if last == 0 { vec![rest] } else { vec![rest, &text[last..]] }
+        }
         Some('\\') => escaped(text.trim_start_matches('\\'), sign).into_iter().collect(),
         Some('+') if sign == ' ' => vec![&text[1..]],
         Some('%') if sign == '%' => ["%2525", "%25", "%"].iter().filter_map(|form| text.strip_prefix(form)).collect(),
@@ -127,7 +132,9 @@ mod tests {
             let json = serde_json::to_string(&secret).unwrap();
             let twice = serde_json::to_string(&json).unwrap();
             let form: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-            for disguise in [&secret, &json[1..json.len() - 1], &twice, &form] {
+            let ascii: String = json.chars().map(|c| if c.is_ascii() { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) }).collect();
+            let ascii_twice = serde_json::to_string(&ascii).unwrap();
+            for disguise in [&secret, &json[1..json.len() - 1], &twice, &form, &ascii[1..ascii.len() - 1], &ascii_twice] {
                 prop_assert!(find(&format!("{before}{disguise}{behind}"), &secret).is_some(), "{}", disguise);
             }
         }

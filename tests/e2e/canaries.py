@@ -1,17 +1,16 @@
 """Secrets that must not be seen, whatever happens: `canaries.py BINARY`, as root.
 
-Keys, passwords, names and numbers are new each time, for all four APIs. The real binary works with them at
-`--log.level trace`, in both forms of the log, against providers that repeat all they know in every place of an answer,
-and against the sandbox with each of its faults; it is given configurations that hold a secret where none belongs; it is
-asked for everything; it is killed in every way that leaves a core. Then all that it has shown is searched for pieces of
-the secrets, in all the forms that a program gives to them.
+Keys, passwords, names and numbers are new each time, for all four APIs; CANARIES_SEED makes them again, but for the
+keys. The real binary works with them at `--log.level trace`, in both forms of the log, against providers that repeat
+all they know in every place of an answer, and against the sandbox with each of its faults; it is given configurations
+that hold a secret where none belongs; it is asked for everything; it is killed in every way that leaves a core. Then
+all that it has shown is searched for pieces of the secrets, in all the forms that a program gives to them.
 """
 
 import json
 import os
 import random
 import resource
-import secrets
 import shutil
 import signal
 import socket
@@ -29,6 +28,8 @@ from parrot import MODES, Parrot
 from program import Program, until
 from sandbox import Sandbox
 
+SEED = int(os.environ.get("CANARIES_SEED") or random.SystemRandom().randrange(1_000_000))
+CHANCE = random.Random(SEED)
 # whoever is not root: nobody
 NOBODY = 65534
 CORE_SIGNALS = [signal.SIGQUIT, signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV, signal.SIGSYS, signal.SIGXCPU, signal.SIGXFSZ]
@@ -40,17 +41,17 @@ LOGINS = ["message", "fault", "fault-xml", "status-401", "page", "not-json", "as
 def new(what, length=24):
     """A secret with all that has to be escaped somewhere, and nothing that is in another."""
     odd = list('"\\/+&=%<é ')
-    random.SystemRandom().shuffle(odd)
-    plain = [secrets.choice(string.ascii_letters + string.digits) for _ in range(length)]
+    CHANCE.shuffle(odd)
+    plain = [CHANCE.choice(string.ascii_letters + string.digits) for _ in range(length)]
     return what[:1] + "".join(plain[:12]) + "".join(odd) + "".join(plain[12:])
 
 
 def plain(length=28):
-    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(length))
+    return "".join(CHANCE.choice(string.ascii_letters + string.digits) for _ in range(length))
 
 
 def number(length):
-    return "9" + "".join(secrets.choice(string.digits) for _ in range(length - 1))
+    return "9" + "".join(CHANCE.choice(string.digits) for _ in range(length - 1))
 
 
 class Secrets:
@@ -59,7 +60,7 @@ class Secrets:
     def __init__(self):
         self.bridge = (plain(), new("bridge"))
         self.client, self.client_secret, self.user, self.password = plain(), plain(), new("user"), new("password")
-        self.merchant_secret, self.token, self.refresh = secrets.token_hex(32), plain(40), plain(40)
+        self.merchant_secret, self.token, self.refresh = CHANCE.randbytes(32).hex(), plain(40), plain(40)
         self.payby_key, self.smilepayz_key, self.platform_key = traces.new_key(), traces.new_key(), traces.new_key()
         self.msisdn, self.account_no, self.member = "94" + number(9), number(20), number(12)
         self.service, self.inline, self.env = number(9), new("inline"), plain()
@@ -440,6 +441,7 @@ STEPS = [echoes_in_traces, echoes_to_the_daemon, sandbox_faults, wrong_configura
 
 
 def main(binary):
+    print(f"      the same again with CANARIES_SEED={SEED}", flush=True)
     forms = traces.check_itself(new)
     print(f"  ok  the search finds {forms} forms of a password and a key")
     if os.geteuid() != 0:
