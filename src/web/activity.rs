@@ -18,6 +18,8 @@ pub(super) struct Activity {
     events: Events,
     /// The event at which it came, asked, or took something last.
     last: AtomicU64,
+    /// It has sent a name and a password that are not right.
+    guessed_wrong: AtomicBool,
     leave: Notify,
 }
 
@@ -62,6 +64,15 @@ impl Activity {
 
     pub(super) fn edition(&self) -> u64 {
         self.edition.load(Ordering::Relaxed)
+    }
+
+    /// It has sent a name and a password that are not right.
+    pub(super) fn guessed_wrong(&self) {
+        self.guessed_wrong.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_guessed_wrong(&self) -> bool {
+        self.guessed_wrong.load(Ordering::Relaxed)
     }
 
     /// The connection has to end.

@@ -103,7 +103,7 @@ impl<'a> Route<'a> {
 
 /// The answer to a request, whose body is not looked at. `visit` is what it may take of this machine.
 pub(super) async fn answer<B>(state: &State, visit: &Visit, request: &Request<B>) -> Answer {
-    let mut answer = match state.guard.admits(request.headers(), state.clock.now().boot).await {
+    let mut answer = match state.guard.admits(request.headers(), &visit.activity, state.clock.now().boot).await {
         Admission::Welcome => answer_of_route(state, visit, request).await,
         Admission::Stranger => {
             let refusal = say(StatusCode::UNAUTHORIZED, "a name and a password are needed here");

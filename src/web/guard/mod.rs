@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use http::HeaderMap;
 use rustls::ServerConfig;
 
+use super::activity::Activity;
 use crate::clock::BootTime;
 
 mod bucket;
 mod file;
+mod porter;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -20,7 +22,8 @@ mod users;
 
 use bucket::Bucket;
 use file::{File, Part};
-use users::{Porter, Users, Verdict};
+use porter::{Porter, Verdict};
+use users::Users;
 
 /// Most bytes of a file.
 const MOST_BYTES: u64 = 1 << 20;
@@ -150,8 +153,8 @@ impl Guard {
         if self.tls().is_some() { "https" } else { "http" }
     }
 
-    /// What becomes of a request with these headers.
-    pub(super) async fn admits(&self, headers: &HeaderMap, now: BootTime) -> Admission {
+    /// What becomes of a request with these headers, over a connection that does this.
+    pub(super) async fn admits(&self, headers: &HeaderMap, visitor: &Activity, now: BootTime) -> Admission {
         let rules = self.rules();
         if let Some(bucket) = &rules.bucket
             && !bucket.lock().unwrap_or_else(PoisonError::into_inner).take(now)
@@ -162,7 +165,7 @@ impl Guard {
             return Admission::Welcome;
         }
         let Some(claim) = rules.users.claim(headers) else { return Admission::Stranger };
-        match self.porter.admits(claim).await {
+        match self.porter.admits(claim, visitor).await {
             Verdict::Right => Admission::Welcome,
             Verdict::Wrong => Admission::Stranger,
             Verdict::Busy => Admission::Crowded,

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
 
+use super::super::activity::Activity;
 use super::*;
 
 struct Folder(tempfile::TempDir);
@@ -146,9 +147,9 @@ async fn a_change_is_taken_in_and_a_bad_one_is_not() {
     let users =
         |password: &str| format!("tls_server_config:\n{PAIR}basic_auth_users: {{ ali: \"{}\" }}\n", hash(password));
     let guard = folder.guard(&users("old")).unwrap();
-    let admitted = async |text: &str| guard.admits(&credentials(text), NOW).await;
+    let admitted = async |text: &str| guard.admits(&credentials(text), &Activity::default(), NOW).await;
     assert_eq!(admitted("ali:old").await, Admission::Welcome);
-    assert_eq!(guard.admits(&HeaderMap::new(), NOW).await, Admission::Stranger);
+    assert_eq!(guard.admits(&HeaderMap::new(), &Activity::default(), NOW).await, Admission::Stranger);
     assert_eq!(guard.look(), Look::Unchanged);
 
     folder.write("web.yaml", &users("new"));
@@ -177,12 +178,12 @@ async fn the_limit_comes_before_the_password() {
     let folder = Folder::new();
     let text = format!("rate_limit: {{ interval: 1h, burst: 1 }}\nbasic_auth_users: {{ ali: \"{}\" }}\n", hash("x"));
     let guard = folder.guard(&text).unwrap();
-    assert_eq!(guard.admits(&HeaderMap::new(), NOW).await, Admission::Stranger);
-    assert_eq!(guard.admits(&credentials("ali:x"), NOW).await, Admission::Crowded);
+    assert_eq!(guard.admits(&HeaderMap::new(), &Activity::default(), NOW).await, Admission::Stranger);
+    assert_eq!(guard.admits(&credentials("ali:x"), &Activity::default(), NOW).await, Admission::Crowded);
     folder.write("web.yaml", &format!("{text}http_server_config: {{}}\n"));
     assert_eq!(guard.look(), Look::Taken);
     assert_eq!(
-        guard.admits(&credentials("ali:x"), NOW).await,
+        guard.admits(&credentials("ali:x"), &Activity::default(), NOW).await,
         Admission::Crowded,
         "a change elsewhere fills no bucket"
     );
