@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::desk::Desk;
+use super::diary::note;
 use super::stage::secs;
 use super::world::{PROVIDERS, SESSIONS, STATE};
 use crate::clock::{BootTime, Clock, Now};
@@ -47,7 +48,9 @@ impl Clocks {
     }
 
     pub(super) fn change(&self, change: impl FnOnce(&mut Shift)) {
-        change(&mut self.1.lock().unwrap());
+        let mut shift = self.1.lock().unwrap();
+        change(&mut shift);
+        note(self.0.elapsed() + shift.slept, format_args!("clocks: {shift:?}"));
     }
 }
 
@@ -85,6 +88,9 @@ impl Drive {
     }
 
     fn counted<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &outcome {
+            note(self.clocks.real(), format_args!("the disk refuses: {error}"));
+        }
         *self.refusals.lock().unwrap() += u64::from(outcome.is_err());
         outcome
     }
@@ -99,6 +105,10 @@ impl Drive {
 
     /// Somebody else puts a file there, or takes it away.
     pub(super) fn plant(&self, path: &Path, bytes: Option<&[u8]>) {
+        note(
+            self.clocks.real(),
+            format_args!("somebody puts {:?} bytes at {}", bytes.map(<[u8]>::len), path.display()),
+        );
         match bytes {
             Some(bytes) => self.timed().write(path, bytes).unwrap(),
             None => drop(self.timed().remove(path)),
@@ -123,6 +133,7 @@ impl Disk for Drive {
         if path == Path::new(ACCOUNTS_REPLACEMENT) {
             self.clocks.change(|shift| shift.slept += self.slowness);
         }
+        note(self.clocks.real(), format_args!("write {}", path.display()));
         self.counted(self.timed().write(path, bytes))
     }
 
@@ -264,6 +275,7 @@ impl Log {
     }
 }
 
+#[derive(Debug)]
 enum Reply {
     Says(String),
     Fails(Failure),
@@ -289,10 +301,13 @@ impl Wire {
             let is_troubled = !log.calm && log.rng.u8(..) < 20;
             let answer = log.desk(provider).ask(&form, asked, is_troubled);
             log.desk(provider).in_flight += 1;
+            let form = String::from_utf8_lossy(body);
+            note(asked.at, format_args!("login at {provider} {form} -> {} {}", answer.status, answer.body));
             (latency, answer, LoggingIn(self, provider))
         };
         let late = Failure::new(ErrorReason::Timeout, "late");
         tokio::time::timeout(deadline, sleep(latency)).await.map_err(|_| late)?;
+        note(self.clocks.real(), format_args!("login at {provider}: session {:?} delivered", answer.number));
         self.log.lock().unwrap().desk(provider).delivered(&answer, self.clocks.real());
         let mut response = Response::new(Bytes::from(answer.body));
         *response.status_mut() = answer.status.try_into().unwrap();
@@ -317,6 +332,7 @@ impl Wire {
                 log.not_before.remove(&account);
                 Reply::Says("expired".to_owned())
             };
+            note(asked.at, format_args!("poll {account} with {token:?} -> {reply:?}"));
             (latency, reply, Asking(self, account))
         };
         let late = Failure::new(ErrorReason::Timeout, "late");

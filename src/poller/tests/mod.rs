@@ -11,6 +11,7 @@ use crate::failure::ErrorReason;
 use crate::rate_limit::{Quota, Window};
 
 mod desk;
+mod diary;
 mod journal;
 mod judge;
 mod machine;

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::desk::{Desk, Style};
+use super::diary::note;
 use super::judge::{Judge, Tally, judge_arrivals};
 use super::machine::{Clocks, Drive, Log, Wire};
 use super::stage::{Entry, fleet, secs, settle};
@@ -270,7 +271,12 @@ impl World {
             board: board.clone(),
             telemetry: Arc::new(Telemetry::new().unwrap()),
         });
-        self.wire.log.lock().unwrap().life += 1;
+        let number = {
+            let mut log = self.wire.log.lock().unwrap();
+            log.life += 1;
+            log.life
+        };
+        note(self.clocks.real(), format_args!("=== life {number} in boot {}: {:?}", self.boots, self.written));
         let (handle, run) = Poller::new(edge.clone(), self.rng.u64(..)).start();
         let following = async move { store.follow(&board).await };
         let tasks = vec![tokio::spawn(run), tokio::spawn(following)];
@@ -346,6 +352,7 @@ impl World {
                 self.sound_since = None;
             }
             6..9 => {
+                note(self.clocks.real(), format_args!("the disk is mended"));
                 self.drive.disk.fail_with(None);
                 let full = *self.drive.full.lock().unwrap();
                 let healed = self.sound_since.is_none() && !full;
@@ -397,6 +404,7 @@ impl World {
             log.desks.values_mut().for_each(Desk::reloaded);
         }
         let fleet = self.fleet();
+        note(self.clocks.real(), format_args!("reload: {:?}", self.written));
         life.handle.configure(fleet).await;
         self.tally.reloads += 1;
     }
@@ -425,6 +433,7 @@ impl World {
                     desk.outdated = true;
                 }
             }
+            note(self.clocks.real(), format_args!("other secrets for {name}, anew: {anew}"));
             life.handle.reconnect(provider.name.clone(), connection).await;
         }
     }
@@ -432,6 +441,8 @@ impl World {
     /// No disk is repaired by a crash: what could not be removed cannot be written at the next start.
     async fn end(&mut self, life: Life, well: bool) {
         let Life { edge, handle, tasks, unkept } = life;
+        let power = self.drive.disk.has_power();
+        note(self.clocks.real(), format_args!("end of the life, well: {well}, power: {power}"));
         if well {
             self.tally.stops += 1;
             handle.stop(secs(5)).await;
@@ -481,6 +492,7 @@ impl World {
             return;
         }
         self.tally.power_failures += 1;
+        note(self.clocks.real(), format_args!("the power fails"));
         let (written, certain) = *self.drive.accounts.lock().unwrap();
         let set_back = std::mem::take(&mut self.judge.set_back);
         let unwritten = set_back.into_iter().filter(|(at, _)| !certain || *at >= written);
