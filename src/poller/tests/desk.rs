@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::machine::Asked;
 use super::stage::secs;
 
-/// Whoever was on the way when the secrets changed has the old ones, and a session of those is not kept.
-const EXCUSED: Duration = secs(3_600);
+/// Whoever was on the way when the secrets changed had the old ones, and a session of those is not kept.
+const EXCUSED: Duration = secs(30);
 
 /// How refresh tokens are replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +57,6 @@ pub(super) struct Desk {
     pub(super) in_flight: u32,
     /// Refusals in a row in this life, and when the last one was heard.
     refusals: (u32, Duration),
-    /// The secrets were replaced, and whoever asks next may have waited with the old ones: their refusal says nothing.
-    pub(super) outdated: bool,
     /// The last answer was that the refresh token is not known.
     grant_refused: bool,
     /// After new secrets, or damage to a file, what was handed out before says nothing for a while.
@@ -92,7 +90,6 @@ impl Desk {
             refusing: false,
             in_flight: 0,
             refusals: (0, Duration::ZERO),
-            outdated: false,
             grant_refused: false,
             excused_until: Duration::ZERO,
             replaced_in: 0,
@@ -212,7 +209,7 @@ impl Desk {
         if let Some(number) = answer.number {
             self.issued[number].delivered = true;
             self.refusals.0 = 0;
-        } else if answer.status == 401 && !self.outdated {
+        } else if answer.status == 401 {
             self.refusals = (self.refusals.0 + 1, at);
         }
     }

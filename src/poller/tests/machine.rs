@@ -218,9 +218,7 @@ struct LoggingIn<'a>(&'a Wire, &'static str);
 
 impl Drop for LoggingIn<'_> {
     fn drop(&mut self) {
-        let mut log = self.0.log();
-        let desk = log.desk(self.1);
-        (desk.in_flight, desk.outdated) = (desk.in_flight - 1, false);
+        self.0.log().desk(self.1).in_flight -= 1;
     }
 }
 

@@ -50,7 +50,9 @@ fn limits_numbers_counters_and_sessions_survive_every_end() {
             match run {
                 Ok(tally) => total += tally,
                 Err(broken) => {
-                    diary::close().iter().for_each(|entry| eprintln!("{entry}"));
+                    for entry in diary::close() {
+                        eprintln!("{entry}");
+                    }
                     eprintln!("RESTARTS_SEED={seed} RESTARTS_DAYS={days} breaks a law");
                     panic::resume_unwind(broken);
                 }

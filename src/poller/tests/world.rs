@@ -430,7 +430,6 @@ impl World {
                     desk.reconnected(self.clocks.real(), life_now);
                 } else {
                     desk.reloaded();
-                    desk.outdated = true;
                 }
             }
             note(self.clocks.real(), format_args!("other secrets for {name}, anew: {anew}"));
