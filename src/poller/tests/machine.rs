@@ -292,7 +292,7 @@ impl Wire {
 
     async fn log_in(&self, provider: &'static str, body: &[u8], deadline: Duration) -> Outcome {
         let form: Vec<(String, String)> = url::form_urlencoded::parse(body).into_owned().collect();
-        let (latency, answer, _logging_in) = {
+        let (asked, latency, answer, _logging_in) = {
             let mut log = self.log.lock().unwrap();
             let asked = self.asked(log.life);
             let latency = log.arrives(provider, asked.at, deadline);
@@ -301,12 +301,12 @@ impl Wire {
             log.desk(provider).in_flight += 1;
             let form = String::from_utf8_lossy(body);
             note(asked.at, format_args!("login at {provider} {form} -> {} {}", answer.status, answer.body));
-            (latency, answer, LoggingIn(self, provider))
+            (asked, latency, answer, LoggingIn(self, provider))
         };
         let late = Failure::new(ErrorReason::Timeout, "late");
         tokio::time::timeout(deadline, sleep(latency)).await.map_err(|_| late)?;
         note(self.clocks.real(), format_args!("login at {provider}: session {:?} delivered", answer.number));
-        self.log.lock().unwrap().desk(provider).delivered(&answer, self.clocks.real());
+        self.log.lock().unwrap().desk(provider).delivered(&answer, asked.at, self.clocks.real());
         let mut response = Response::new(Bytes::from(answer.body));
         *response.status_mut() = answer.status.try_into().unwrap();
         Ok(response)

@@ -154,9 +154,9 @@ impl World {
         }
     }
 
-    /// Trouble for so many hours, then calm in which everything must be well again.
-    pub(super) async fn run(mut self, hours: u64) -> Tally {
-        let end = self.clocks.real() + secs(hours * 3_600);
+    /// Trouble for so long, then calm in which everything must be well again.
+    pub(super) async fn run_for(mut self, span: Duration) -> Tally {
+        let end = self.clocks.real() + span;
         let life = loop {
             let life = self.start().await;
             let ended_well = self.live(&life).await;
@@ -425,11 +425,9 @@ impl World {
                 let mut log = self.wire.log.lock().unwrap();
                 let life_now = log.life;
                 let desk = log.desk(name);
+                desk.reconnected(self.clocks.real());
                 if anew || desk.configured.is_none() {
-                    // those who are on their way to a login have the old ones
-                    desk.reconnected(self.clocks.real(), life_now);
-                } else {
-                    desk.reloaded();
+                    desk.begins_anew(self.clocks.real(), life_now);
                 }
             }
             note(self.clocks.real(), format_args!("other secrets for {name}, anew: {anew}"));
