@@ -20,6 +20,7 @@ mod reload;
 mod restarts;
 mod stage;
 mod stale;
+mod twins;
 mod waiting;
 mod world;
 
