@@ -22,7 +22,7 @@ mod patience;
 
 pub use cause::Cause;
 pub use early::NotNow;
-pub use patience::Streak;
+pub use patience::{LOCKOUT_GUARD, REFUSALS_BEFORE_GUARD, Streak};
 
 /// First polls of a fleet are spread over this span per account …
 const SPREAD_PER_ACCOUNT: Duration = Duration::from_millis(10);
