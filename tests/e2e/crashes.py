@@ -201,8 +201,7 @@ LANES = [
     [killed_again_and_again],
     [told_to_stop, frozen, started_twice],
     [tokens.refresh_tokens_survive],
-    # with CLOCK_SET=1 only: whether a number is back within its patience depends on who was refused before, and when
-    [meddlers.failing_fsync, meddlers.slow_disk, *([meddlers.clock_set] if os.environ.get("CLOCK_SET") else [])],
+    [meddlers.failing_fsync, meddlers.slow_disk, meddlers.clock_set],
     [short_of_descriptors, disks.full, disks.read_only, disks.files_of_others, what_was_known_is_served],
 ]
 
@@ -210,8 +209,6 @@ LANES = [
 def crashes_are_survived(bench):
     """All of them, side by side."""
     print(f"      CRASH_SEED={SEED}", flush=True)
-    if not os.environ.get("CLOCK_SET"):
-        print("      the wall clock of the real binary is NOT SET in this run: CLOCK_SET=1 does that", flush=True)
 
     def lane(steps):
         for step in steps:
