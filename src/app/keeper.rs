@@ -7,32 +7,17 @@ use super::Origin;
 use super::watch::Watch;
 use crate::board::Board;
 use crate::clock::Clock;
-use crate::config::{Loaded, ProviderConfig, SecretReader, Stamp};
+use crate::config::{Change, InForce};
+use crate::document::Problem;
 use crate::exposition::Telemetry;
-use crate::poller::{Fleet, Handle};
+use crate::poller::{Changes, Handle};
 use crate::service::ServiceManager;
 use crate::web;
 
-/// A provider entry in force, and the stamps of its secrets as they were taken in.
-pub(super) struct LiveProvider {
-    config: Arc<ProviderConfig>,
-    stamps: Vec<Option<Stamp>>,
-}
-
 /// What the app keeps of a configuration, and what it hands to the poller.
-pub(super) fn taken_apart(loaded: Loaded, secrets: &SecretReader) -> (Vec<LiveProvider>, Fleet) {
-    let providers = loaded.config.providers.into_iter().zip(loaded.connections);
-    providers
-        .map(|(config, connection)| {
-            let config = Arc::new(config);
-            let live = LiveProvider { config: config.clone(), stamps: stamps(&config, secrets) };
-            (live, (config, connection))
-        })
-        .unzip()
-}
-
-fn stamps(config: &ProviderConfig, secrets: &SecretReader) -> Vec<Option<Stamp>> {
-    config.secrets().into_iter().map(|(_, source)| secrets.stamp(source)).collect()
+pub(super) fn taken_apart(entries: Vec<(InForce, Change)>) -> (Vec<InForce>, Changes) {
+    let both = |(entry, change): (InForce, Change)| (entry.clone(), (entry.config, change));
+    entries.into_iter().map(both).unzip()
 }
 
 /// For the log, whatever its form: the sketch of the place is for whoever asked.
@@ -47,7 +32,7 @@ pub(super) struct Keeper {
     pub(super) watch: Watch,
     /// Of the state, as configured.
     pub(super) place: Option<PathBuf>,
-    pub(super) live: Vec<LiveProvider>,
+    pub(super) live: Vec<InForce>,
     pub(super) poller: Handle,
     pub(super) board: Arc<Board>,
     pub(super) telemetry: Arc<Telemetry>,
@@ -83,8 +68,8 @@ impl Keeper {
 
     async fn read_again(&mut self) -> Result<(), String> {
         self.watch = Watch::new(self.origin.stamp());
-        let origin = self.origin.clone();
-        let loaded = tokio::task::spawn_blocking(move || origin.load()).await;
+        let (origin, live) = (self.origin.clone(), self.live.clone());
+        let loaded = tokio::task::spawn_blocking(move || origin.reload(&live)).await;
         let now = self.clock.now().wall;
         let refused = match loaded {
             Ok(Ok(loaded)) if loaded.config.state != self.place => {
@@ -92,9 +77,9 @@ impl Keeper {
             }
             Ok(Ok(loaded)) => {
                 self.board.hide_amounts(loaded.config.hide_amounts);
-                let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
+                let (live, changes) = taken_apart(loaded.entries);
                 self.live = live;
-                self.poller.configure(fleet).await;
+                self.poller.change(changes).await;
                 self.telemetry.config_reloaded(true, now);
                 tracing::info!("the configuration was read again and is in force");
                 return Ok(());
@@ -129,22 +114,17 @@ impl Keeper {
     /// Takes in secrets whose files have changed. A provider whose new secrets are unusable keeps the old ones.
     pub(super) async fn take_new_secrets(&mut self) {
         let secrets = self.origin.secrets();
-        for provider in &mut self.live {
-            let LiveProvider { config, stamps: known } = provider;
-            let stamps = stamps(config, &secrets);
-            if stamps == *known {
-                continue;
-            }
-            *known = stamps;
-            let name = &config.name;
-            match config.connect(&secrets) {
+        for (place, provider) in self.live.iter_mut().enumerate() {
+            let Some(connected) = provider.look(&secrets) else { continue };
+            let name = &provider.config.name;
+            match connected {
                 Ok(connection) => {
                     self.poller.reconnect(name.clone(), connection).await;
                     tracing::info!(provider = %name, "the secrets of {name} have changed and are in use");
                 }
                 Err(problems) => {
-                    let why = problems.first().map(|problem| format!("{}: {}", problem.path, problem.message));
-                    let why = why.unwrap_or_default();
+                    let told = |problem: &Problem| format!("providers[{place}].{}: {}", problem.path, problem.message);
+                    let why = problems.first().map(told).unwrap_or_default();
                     tracing::error!(provider = %name, "the secrets of {name} have changed but cannot be used, the old ones stay: {why}");
                 }
             }
