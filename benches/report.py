@@ -105,15 +105,20 @@ def write(kept):
             targets.append(["L2", "requests before Retry-After was over", "none", kept["L2"]["too_early"], 0])
     sizes = kept.get("G")
     if sizes:
-        lines = []
+        lines, more = [], []
         for row in sizes:
             lines.append([f"{row['accounts']:,}", num(row["first_answer_s"] * 1e3), num(row["ready_s"]), num(row["cpu_ms_per_poll"]),
                           num(row["gzip_cpu_ms"]["p50"] / row["accounts"] * 1e3), num(row["plain_cpu_ms"]["p50"] / row["accounts"] * 1e3),
-                          num(row["resident_mb"]), num(row["resident_mb"] * 1024 / row["accounts"]), num(row["most_resident_mb"]),
-                          num(row["reload_s"])])
+                          num(row["resident_mb"]), num(row["resident_mb"] * 1024 / row["accounts"]), num(row["most_resident_mb"])])
+            page = lambda path: num(row["pages"][path]["s"] * 1e3)
+            more.append([f"{row['accounts']:,}", num(row["reload_s"] * 1e3), num(row["reload_cpu_ms"]),
+                         num(row["within_50_ms_of_reloads"]), *(page(path) for path in ["/", "/api/v1/accounts", "/?q=account-0001&sort=funds"])])
         parts.append("### Growth\n\n" + table(
             ["accounts", "first answer ms", "all polled s", "CPU ms per poll", "gzip scrape µs per account", "plain µs per account",
-             "resident MB", "kB per account", "at most MB", "reload of one account s"], lines)
+             "resident MB", "kB per account", "at most MB"], lines)
+            + "\nA reload that changes one account, the polls that were begun within 50 ms of their time meanwhile (in percent), and "
+            "the page:\n\n" + table(
+            ["accounts", "reload ms", "its CPU ms", "on time", "`/` ms", "`/api/v1/accounts` ms", "a search, sorted by funds, ms"], more)
             + "\n![Cost per account by the size of the fleet](performance.svg)\n")
         picture(sizes)
         big = sizes[-1]

@@ -1,5 +1,6 @@
 """The test stand: starts the rig's provider, the exporter and whatever else is to be measured, and asks the kernel."""
 
+import gzip
 import json
 import os
 import pathlib
@@ -19,8 +20,8 @@ class Failed(Exception):
     """What is measured did not do what it had to do first."""
 
 
-def get(url, timeout=60):
-    with urllib.request.urlopen(url, timeout=timeout) as reply:
+def get(url, timeout=60, headers=None, method="GET"):
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}, method=method), timeout=timeout) as reply:
         return reply.read()
 
 
@@ -128,9 +129,11 @@ class Exporter(Process):
         return time.monotonic() - self.began
 
     def values(self):
-        """The exporter's own series, by their text."""
+        """The exporter's own series, by their text. They come after those of the accounts, which can be very many."""
         found = {}
-        for line in get(self.url + "/metrics").decode().splitlines():
+        text = gzip.decompress(get(self.url + "/metrics", headers={"Accept-Encoding": "gzip"}))
+        begin = re.search(rb"^# HELP balance_(provider|exporter)_", text, re.M)
+        for line in text[begin.start():].decode().splitlines():
             if line.startswith(("balance_exporter_", "process_", "balance_provider_")):
                 series, value = line.rsplit(" ", 1)
                 found[series] = float(value)

@@ -66,7 +66,7 @@ impl Fleet {
         let board = Board::default();
         let limiter = Arc::new(Mutex::new(RateLimiter::new(entry.quota.clone())));
         board.configure(vec![ProviderStatus::new(entry.name.clone(), limiter)], &entry.accounts);
-        let fleet = Self { configs: entry.accounts, adapters: loaded.connections.remove(0).accounts, board };
+        let fleet = Self { configs: entry.accounts.clone(), adapters: loaded.connections.remove(0).accounts, board };
         if provider == TOKEN {
             for place in 0..accounts {
                 fleet.poll(place, at(0));

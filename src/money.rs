@@ -215,7 +215,7 @@ impl fmt::Display for Amount {
 
 /// The code of a currency: three letters of ISO 4217, or the code of a token a provider lists.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Currency(Box<str>);
+pub struct Currency(&'static str);
 
 /// Codes that are not in ISO 4217 but that a provider's documentation lists as currencies.
 const TOKENS: &[&str] = &["USDC", "USDT"];
@@ -231,30 +231,31 @@ const ISO_4217: &str = "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD 
 impl Currency {
     /// Takes a code exactly as listed: upper case, no padding.
     pub fn parse(code: &str) -> Option<Self> {
-        let listed = code.len() == 3 && ISO_4217.split_ascii_whitespace().any(|known| known == code);
-        (listed || TOKENS.contains(&code)).then(|| Self(code.into()))
+        let listed = || ISO_4217.split_ascii_whitespace().filter(|_| code.len() == 3).find(|known| *known == code);
+        // of a fleet every account has one, several times over: none of them is a text of its own
+        TOKENS.iter().copied().find(|known| *known == code).or_else(listed).map(Self)
     }
 
     /// The Sri Lankan rupee, the default of an API that names no currency.
     pub(crate) fn lkr() -> Self {
-        Self("LKR".into())
+        Self("LKR")
     }
 
     /// The code.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub const fn as_str(&self) -> &'static str {
+        self.0
     }
 }
 
 impl fmt::Display for Currency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.0)
     }
 }
 
 impl fmt::Debug for Currency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.0)
     }
 }
 
@@ -268,7 +269,7 @@ impl<'de> Deserialize<'de> for Currency {
 /// For the default that the JSON Schema tells.
 impl serde::Serialize for Currency {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(self.0)
     }
 }
 

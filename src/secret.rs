@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 /// A text that must never be seen: no `Display`, no `Serialize`, an empty `Debug`, wiped on drop.
@@ -131,9 +132,28 @@ impl Secrets {
         self.0.get(key)
     }
 
+    /// Tells whether these are the same as others, without holding any of them.
+    pub fn seal(&self) -> Seal {
+        let parts = self.0.iter().flat_map(|(key, secret)| [key.as_str(), secret.expose()]);
+        let digest =
+            parts.fold(Sha256::new(), |digest, part| digest.chain_update(part.len().to_be_bytes()).chain_update(part));
+        Seal(digest.finalize().into())
+    }
+
     /// Every secret, for the one who must mask them all.
     pub fn iter(&self) -> impl Iterator<Item = &Secret> {
         self.0.values()
+    }
+}
+
+/// What is left of secrets when they have been taken in: enough to see that they have changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Seal([u8; 32]);
+
+// of a short secret the digest tells much
+impl fmt::Debug for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seal")
     }
 }
 

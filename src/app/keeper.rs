@@ -1,6 +1,5 @@
 //! Keeps the daemon on the configuration that is in force: reloads, and secrets that change.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,38 +7,24 @@ use super::Origin;
 use super::watch::Watch;
 use crate::board::Board;
 use crate::clock::Clock;
-use crate::config::{Loaded, ProviderConfig, Stamp};
+use crate::config::{Change, InForce};
+use crate::document::Problem;
 use crate::exposition::Telemetry;
-use crate::poller::{Fleet, Handle};
+use crate::poller::{Changes, Handle};
 use crate::providers::Connection;
 use crate::service::ServiceManager;
 use crate::web;
 
-/// A provider entry in force, and the stamps of its secrets as they were taken in.
-pub(super) struct LiveProvider {
-    config: Arc<ProviderConfig>,
-    stamps: Vec<Option<Stamp>>,
-}
-
 /// What the app keeps of a configuration, and what it hands to the poller.
-pub(super) fn taken_apart(loaded: Loaded) -> (Vec<LiveProvider>, Fleet) {
-    let providers = loaded.config.providers.into_iter().zip(loaded.connections).zip(loaded.stamps);
-    providers
-        .map(|((config, connection), stamps)| {
-            let config = Arc::new(config);
-            (LiveProvider { config: config.clone(), stamps }, (config, connection))
-        })
-        .unzip()
+pub(super) fn taken_apart(entries: Vec<(InForce, Change)>) -> (Vec<InForce>, Changes) {
+    let both = |(entry, change): (InForce, Change)| (entry.clone(), (entry.config, change));
+    entries.into_iter().map(both).unzip()
 }
 
 /// The entries whose secrets were replaced together with the configuration, with their new connections.
-fn with_other_secrets(before: &[LiveProvider], after: &[LiveProvider], fleet: &Fleet) -> Vec<(Arc<str>, Connection)> {
-    let known: HashMap<_, _> = before.iter().map(|provider| (&provider.config.name, provider)).collect();
-    let others = after
-        .iter()
-        .zip(fleet)
-        .filter(|(after, _)| known.get(&after.config.name).is_some_and(|before| before.stamps != after.stamps));
-    others.map(|(_, (config, connection))| (config.name.clone(), connection.clone())).collect()
+fn with_other_secrets(before: &[InForce], after: &[(InForce, Change)]) -> Vec<(Arc<str>, Connection)> {
+    let others = after.iter().filter(|(entry, _)| before.iter().any(|known| known.has_other_secrets_than(entry)));
+    others.filter_map(|(entry, change)| Some((entry.config.name.clone(), change.clone().connection()?))).collect()
 }
 
 /// For the log, whatever its form: the sketch of the place is for whoever asked.
@@ -54,7 +39,7 @@ pub(super) struct Keeper {
     pub(super) watch: Watch,
     /// Of the state, as configured.
     pub(super) place: Option<PathBuf>,
-    pub(super) live: Vec<LiveProvider>,
+    pub(super) live: Vec<InForce>,
     pub(super) poller: Handle,
     pub(super) board: Arc<Board>,
     pub(super) telemetry: Arc<Telemetry>,
@@ -90,8 +75,8 @@ impl Keeper {
 
     async fn read_again(&mut self) -> Result<(), String> {
         self.watch = Watch::new(self.origin.stamp());
-        let origin = self.origin.clone();
-        let loaded = tokio::task::spawn_blocking(move || origin.load()).await;
+        let (origin, live) = (self.origin.clone(), self.live.clone());
+        let loaded = tokio::task::spawn_blocking(move || origin.reload(&live)).await;
         let now = self.clock.now().wall;
         let refused = match loaded {
             Ok(Ok(loaded)) if loaded.config.state != self.place => {
@@ -99,10 +84,10 @@ impl Keeper {
             }
             Ok(Ok(loaded)) => {
                 self.board.hide_amounts(loaded.config.hide_amounts);
-                let (live, fleet) = taken_apart(loaded);
-                let with_others = with_other_secrets(&self.live, &live, &fleet);
+                let with_others = with_other_secrets(&self.live, &loaded.entries);
+                let (live, changes) = taken_apart(loaded.entries);
                 self.live = live;
-                self.poller.configure(fleet).await;
+                self.poller.change(changes).await;
                 for (provider, connection) in with_others {
                     self.poller.reconnect(provider, connection).await;
                 }
@@ -140,22 +125,17 @@ impl Keeper {
     /// Takes in secrets whose files have changed. A provider whose new secrets are unusable keeps the old ones.
     pub(super) async fn take_new_secrets(&mut self) {
         let secrets = self.origin.secrets();
-        for provider in &mut self.live {
-            let LiveProvider { config, stamps: known } = provider;
-            let stamps = secrets.stamps(config);
-            if stamps == *known {
-                continue;
-            }
-            *known = stamps;
-            let name = &config.name;
-            match config.connect(&secrets) {
+        for (place, provider) in self.live.iter_mut().enumerate() {
+            let Some(connected) = provider.look(&secrets) else { continue };
+            let name = &provider.config.name;
+            match connected {
                 Ok(connection) => {
                     self.poller.reconnect(name.clone(), connection).await;
                     tracing::info!(provider = %name, "the secrets of {name} have changed and are in use");
                 }
                 Err(problems) => {
-                    let why = problems.first().map(|problem| format!("{}: {}", problem.path, problem.message));
-                    let why = why.unwrap_or_default();
+                    let told = |problem: &Problem| format!("providers[{place}].{}: {}", problem.path, problem.message);
+                    let why = problems.first().map(told).unwrap_or_default();
                     tracing::error!(provider = %name, "the secrets of {name} have changed but cannot be used, the old ones stay: {why}");
                 }
             }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::account::AccountId;
 use crate::board::{AccountStatus, Board};
 use crate::clock::Clock;
-use crate::config::{Loaded, Refused};
+use crate::config::{Config, Refused};
 use crate::exposition::Telemetry;
 use crate::poller::{self, Edge, Poller};
 use crate::service::ServiceManager;
@@ -132,7 +132,7 @@ impl App {
     /// Runs until a signal says stop. `announce` is called once it serves, with the addresses of its pages.
     pub async fn run(self, announce: impl FnOnce(&[String])) -> Result<(), AppError> {
         let watch = Watch::new(self.origin.stamp());
-        let loaded = self.origin.load().map_err(AppError::Config)?;
+        let loaded = self.origin.reload(&[]).map_err(AppError::Config)?;
         let listeners = self.doors.open()?;
         let mut stops = Stops::listen()?;
         let mut hang_up = on_signal(SignalKind::hangup())?;
@@ -150,9 +150,9 @@ impl App {
         let (poller, polling) = Poller::new(Arc::new(edge), seed()).start();
         let mut polling = tokio::spawn(polling);
         let place = loaded.config.state.clone();
-        recall(&store, &loaded, &board);
-        let (live, fleet) = taken_apart(loaded);
-        poller.configure(fleet).await;
+        recall(&store, &loaded.config, &board);
+        let (live, changes) = taken_apart(loaded.entries);
+        poller.change(changes).await;
         telemetry.config_reloaded(true, self.clock.now().wall);
 
         let (asked, mut reloads) = mpsc::channel(1);
@@ -246,10 +246,10 @@ fn opened(
 }
 
 /// Lets the board know whether amounts are hidden, and what an earlier run knew of the accounts that are configured.
-fn recall(store: &Store, loaded: &Loaded, board: &Board) {
-    board.hide_amounts(loaded.config.hide_amounts);
+fn recall(store: &Store, config: &Config, board: &Board) {
+    board.hide_amounts(config.hide_amounts);
     let Some(recalled) = store.recalled() else { return };
-    let configured = loaded.config.providers.iter().flat_map(|provider| &provider.accounts);
+    let configured = config.providers.iter().flat_map(|provider| &provider.accounts);
     let known = configured.filter_map(|config| {
         let memory = recalled.accounts.get(&config.id)?;
         Some(AccountStatus::recalled(config.clone(), memory, recalled.since))

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{Loaded, Refused, SecretReader, Stamp};
+use crate::config::{InForce, Loaded, Refused, Reloaded, SecretReader, Stamp};
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
@@ -26,6 +26,14 @@ impl Origin {
         match self {
             Self::File(path) => crate::config::load(path, &self.secrets()),
             Self::Text { name, text, secrets } => crate::config::load_text(name, text, secrets),
+        }
+    }
+
+    /// The same when these entries are in force.
+    pub(super) fn reload(&self, before: &[InForce]) -> Result<Reloaded, Refused> {
+        match self {
+            Self::File(path) => crate::config::reload(path, &self.secrets(), before),
+            Self::Text { name, text, secrets } => crate::config::reload_text(name, text, secrets, before),
         }
     }
 

@@ -23,6 +23,8 @@ pub(super) fn count(flows: &mut Vec<Flow>, balance: &Balance) {
     let Some(spendable) = balance.spendable() else { return };
     let known = flows.iter_mut().find(|f| f.wallet == balance.wallet && f.currency == balance.currency);
     let Some(flow) = known else {
+        // most accounts have one, and a vector that grows by itself has room for four
+        flows.reserve_exact(1);
         flows.push(Flow {
             wallet: balance.wallet,
             currency: balance.currency.clone(),

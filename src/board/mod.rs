@@ -2,7 +2,7 @@
 //!
 //! A view is taken in one step, and an account's figures in it all come from one reply.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -322,6 +322,13 @@ impl Board {
     /// Makes the board be about exactly these providers and accounts. What is known of those that stay, stays;
     /// but a reading and its flows go when the account asks for something else from now on.
     pub fn configure(&self, providers: Vec<ProviderStatus>, accounts: &[Arc<AccountConfig>]) {
+        let stay: BTreeSet<_> = accounts.iter().map(|config| &config.id).collect();
+        let gone = self.lock().latest.accounts.keys().filter(|id| !stay.contains(id)).cloned().collect();
+        self.change(providers, &gone, accounts);
+    }
+
+    /// The same, when these accounts are `gone`, and those came or changed: all others are left as they are.
+    pub fn change(&self, providers: Vec<ProviderStatus>, gone: &BTreeSet<AccountId>, changed: &[Arc<AccountConfig>]) {
         let inner = &mut *self.lock();
         inner.revision += 1;
         inner.epoch += 1;
@@ -335,9 +342,14 @@ impl Board {
             inner.latest.providers.insert(fresh.name.clone(), Arc::new(fresh));
         }
         inner.absent_providers.extend(known.into_iter().map(|(name, status)| (name, status.counts)));
-        let mut known = std::mem::take(&mut inner.latest.accounts);
-        for config in accounts {
-            let status = match known.remove(&config.id).or_else(|| inner.absent_accounts.remove(&config.id)) {
+        for id in gone {
+            if let Some(status) = inner.latest.accounts.remove(id) {
+                inner.absent_accounts.insert(id.clone(), status);
+            }
+        }
+        for config in changed {
+            let known = inner.latest.accounts.remove(&config.id);
+            let status = match known.or_else(|| inner.absent_accounts.remove(&config.id)) {
                 Some(before) if before.config == *config => before,
                 Some(before) if before.config.asks == config.asks => {
                     Arc::new(AccountStatus { config: config.clone(), ..AccountStatus::clone(&before) })
@@ -353,11 +365,10 @@ impl Board {
             };
             inner.latest.accounts.insert(config.id.clone(), status);
         }
-        inner.absent_accounts.extend(known);
         if let Some(kept) = &mut inner.kept {
             // what has just come, came with counters that are kept already, or is still kept as it was when it left
             let Statuses { providers, accounts } = &inner.latest;
-            for (id, status) in accounts {
+            for (id, status) in changed.iter().filter_map(|config| accounts.get_key_value(&config.id)) {
                 kept.accounts.entry(id.clone()).or_insert_with(|| status.clone());
             }
             for (name, status) in providers {

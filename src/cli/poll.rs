@@ -79,7 +79,7 @@ pub(super) fn poll(args: &PollArgs) -> Exit {
     if outcome.is_err() { Exit::Failed } else { printed }
 }
 
-fn find(loaded: Loaded, name: &str) -> Option<(ProviderConfig, Connection, Arc<AccountConfig>)> {
+fn find(loaded: Loaded, name: &str) -> Option<(Arc<ProviderConfig>, Connection, Arc<AccountConfig>)> {
     let mut entries = loaded.config.providers.into_iter().zip(loaded.connections);
     entries.find_map(|(provider, connection)| {
         let account = provider.accounts.iter().find(|account| &*account.id.account == name)?.clone();

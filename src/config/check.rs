@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use url::Url;
 
 use super::number::Number;
-use super::raw::{self, Levels, MOST_LABELS, Name, Pace, Thresholds};
+use super::raw::{self, Levels, MOST_LABELS, Pace, Thresholds};
 use super::way::Way;
-use super::{AccountConfig, Asks, Config, ProviderConfig, Severity, Threshold, pace, quota, site};
+use super::{AccountConfig, Asking, Config, ProviderConfig, Severity, Threshold, Written, pace, quota, site};
 use crate::account::{AccountId, Wallet};
-use crate::document::{Node, Path, Problem, choice, nearest};
+use crate::document::{Node, Outline, Path, Problem, choice, nearest};
 use crate::money::Currency;
 use crate::providers::{self, Api, Environment, Facts, Site};
 use crate::secret::Source;
@@ -20,40 +21,65 @@ use crate::secret::Source;
 const MOST_ACCOUNTS: usize = 100_000;
 
 /// The whole of it, or everything that is wrong with it.
-pub(super) fn check(root: &Node) -> Result<Config, Vec<Problem>> {
+pub(super) fn check(mut root: Node) -> Result<Config, Vec<Problem>> {
+    let entries = root.take_list("providers");
     let mut check = Check::default();
-    let file = check.keep(root.read_all::<raw::File>());
-    let defaults = file.as_ref().map(|file| file.defaults);
-    let hide_amounts = file.as_ref().is_some_and(|file| file.web.hide_amounts);
-    let state = file.and_then(|file| file.state).map(|state| state.file);
-    if state.as_ref().is_some_and(|file| file.file_name().is_none()) {
-        let message = "expected the name of a file, such as /var/lib/balance-exporter/state";
-        check.problems.push(Problem::at("state.file", message));
+    let head = check.head(&root);
+    let providers = entries.into_iter().filter_map(|node| check.provider(node, head.defaults));
+    let providers = providers.map(Arc::new).collect();
+    check.end(head, providers)
+}
+
+/// The same of a text whose entries can be read one by one, and taken from the configuration `before` it where they are
+/// the same. `None` if that cannot be, or if anything is wrong: then it has to be read as a whole.
+pub(super) fn check_by_entry(text: &str, before: &[Arc<ProviderConfig>]) -> Option<Config> {
+    let Outline { rest, entries, mut size } = Outline::of(text, "providers")?;
+    let mut check = Check::default();
+    let head = check.head(&rest);
+    let known: HashMap<_, _> =
+        before.iter().filter_map(|entry| Some((entry.written.as_ref()?.digest, entry))).collect();
+    let defaults = rest.get("defaults").map(|defaults| defaults.canonical()).unwrap_or_default();
+    let mut providers = Vec::with_capacity(entries.len());
+    for (place, entry) in entries.into_iter().enumerate() {
+        let path = rest.path().key("providers").index(place);
+        let digest = super::digest(&[&defaults, entry]);
+        let provider = if let Some(known) = known.get(&digest) {
+            check.meet(known, &path)?;
+            Arc::clone(known)
+        } else {
+            let (node, size) = Node::entry(entry, path, "accounts")?;
+            let written = Some(Written { digest, size });
+            Arc::new(ProviderConfig { written, ..check.provider(node, head.defaults)? })
+        };
+        size = size.and(provider.written.as_ref()?.size);
+        if !check.problems.is_empty() || !size.is_bearable() {
+            return None;
+        }
+        providers.push(provider);
     }
-    if let Some(defaults) = defaults {
-        check.problems.extend(pace::problems(defaults, defaults, &root.path().key("defaults")));
-    }
-    let providers: Vec<_> = root.list("providers").iter().filter_map(|node| check.provider(node, defaults)).collect();
-    if check.account_names.len() > MOST_ACCOUNTS {
-        let message = format!("expected at most {MOST_ACCOUNTS} accounts in all");
-        check.problems.push(Problem::at("providers", message).with_the_key());
-    }
-    if check.problems.is_empty() { Ok(Config { state, hide_amounts, providers }) } else { Err(check.problems) }
+    check.end(head, providers).ok()
+}
+
+/// What stands outside of the providers.
+struct Head {
+    defaults: Option<Pace>,
+    hide_amounts: bool,
+    state: Option<PathBuf>,
 }
 
 #[derive(Default)]
 struct Check {
     problems: Vec<Problem>,
-    provider_names: HashMap<String, Path>,
-    account_names: HashMap<String, Path>,
+    provider_names: HashMap<Arc<str>, Path>,
+    account_names: HashMap<Arc<str>, Path>,
     connections: HashMap<(&'static str, Url, Arc<Node>), Path>,
 }
 
-/// An account entry: the keys that all APIs share, and the others.
+/// An account entry: the keys that all APIs share.
 struct Entry {
     path: Path,
+    name: Option<Arc<str>>,
     common: Option<raw::Account>,
-    own: Node,
 }
 
 impl Check {
@@ -65,55 +91,92 @@ impl Check {
         result.map_err(|problem| self.problems.push(problem)).ok()
     }
 
-    fn provider(&mut self, node: &Node, defaults: Option<Pace>) -> Option<ProviderConfig> {
-        let (common, own) = self.keep_one(node.split(raw::PROVIDER_KEYS))?;
-        let common = self.keep(common.read_all::<raw::Provider>());
-        if let Some(common) = &common {
-            let taken = unique(&mut self.provider_names, &common.name, node.path());
+    fn head(&mut self, root: &Node) -> Head {
+        let file = self.keep(root.read_all::<raw::File>());
+        let defaults = file.as_ref().map(|file| file.defaults);
+        let hide_amounts = file.as_ref().is_some_and(|file| file.web.hide_amounts);
+        let state = file.and_then(|file| file.state).map(|state| state.file);
+        if state.as_ref().is_some_and(|file| file.file_name().is_none()) {
+            let message = "expected the name of a file, such as /var/lib/balance-exporter/state";
+            self.problems.push(Problem::at("state.file", message));
+        }
+        if let Some(defaults) = defaults {
+            self.problems.extend(pace::problems(defaults, defaults, &root.path().key("defaults")));
+        }
+        Head { defaults, hide_amounts, state }
+    }
+
+    fn end(mut self, head: Head, providers: Vec<Arc<ProviderConfig>>) -> Result<Config, Vec<Problem>> {
+        if self.account_names.len() > MOST_ACCOUNTS {
+            let message = format!("expected at most {MOST_ACCOUNTS} accounts in all");
+            self.problems.push(Problem::at("providers", message).with_the_key());
+        }
+        let Head { hide_amounts, state, .. } = head;
+        if self.problems.is_empty() { Ok(Config { state, hide_amounts, providers }) } else { Err(self.problems) }
+    }
+
+    /// An entry that was checked before, beside the others. `None` if it does not go with them.
+    fn meet(&mut self, entry: &ProviderConfig, path: &Path) -> Option<()> {
+        let names = entry.accounts.iter().map(|account| &account.id.account);
+        let is_free = self.provider_names.insert(entry.name.clone(), path.clone()).is_none()
+            && names.clone().all(|name| self.account_names.insert(name.clone(), path.clone()).is_none());
+        self.connection(entry.api.facts(), &entry.site, &entry.own, path);
+        is_free.then_some(())
+    }
+
+    fn provider(&mut self, node: Node, defaults: Option<Pace>) -> Option<ProviderConfig> {
+        let path = &node.path().clone();
+        let (mut node, own) = self.keep_one(node.split(raw::PROVIDER_KEYS))?;
+        let accounts = node.take_list("accounts");
+        let common = self.keep(node.read_all::<raw::Provider>());
+        let name: Option<Arc<str>> = common.as_ref().map(|common| common.name.0.as_str().into());
+        if let Some(name) = &name {
+            let taken = unique(&mut self.provider_names, name, path);
             self.problems.extend(taken);
         }
-        let entries: Vec<_> = node.list("accounts").iter().filter_map(|account| self.entry(account)).collect();
-        let api = self.api(node)?;
+        let (entries, account_keys): (Vec<_>, Vec<_>) =
+            accounts.into_iter().filter_map(|account| self.entry(account)).unzip();
+        let api = self.api(&node)?;
         let facts = api.facts();
-        let site = common.as_ref().map(|c| site::of(facts, c.environment, c.base_url.as_deref(), node.path()));
+        let site = common.as_ref().map(|c| site::of(facts, c.environment, c.base_url.as_deref(), path));
         let site = site.and_then(|site| self.keep_one(site));
-        let way = common.as_ref().map(|c| Way::of(c.tls.as_ref(), c.proxy.as_deref(), site.as_ref(), node.path()));
+        let way = common.as_ref().map(|c| Way::of(c.tls.as_ref(), c.proxy.as_deref(), site.as_ref(), path));
         let way = way.and_then(|way| self.keep(way));
         if let Some(way) = &way {
             let unusable = way.secrets().into_iter().filter_map(|(key, source)| unusable(key, source));
-            self.problems.extend(unusable.map(|problem| problem.below(node.path())));
+            self.problems.extend(unusable.map(|problem| problem.below(path)));
         }
-        let limit = common.as_ref().map(|c| quota::of(facts, c.rate_limit.as_ref(), node.path()));
+        let limit = common.as_ref().map(|c| quota::of(facts, c.rate_limit.as_ref(), path));
         let limit = limit.and_then(|limit| self.keep(limit));
 
         // with a wrong host the API's own keys can be read all the same
         let environment = common.as_ref().map_or(Environment::Production, |common| common.environment);
-        let elsewhere = || site::of(facts, Environment::Production, None, node.path()).ok();
+        let elsewhere = || site::of(facts, Environment::Production, None, path).ok();
         let host = site.clone().or_else(|| Some(Site { environment, ..elsewhere()? }))?;
-        let account_keys: Vec<_> = entries.iter().map(|entry| entry.own.clone()).collect();
         let settings = self.keep(api.read(&host, &own, &account_keys));
         if let Some(settings) = &settings {
             let unusable = settings.secrets().into_iter().filter_map(|(key, source)| unusable(key, source));
-            self.problems.extend(unusable.map(|problem| problem.below(node.path())));
+            self.problems.extend(unusable.map(|problem| problem.below(path)));
         }
-        let (common, site, quota, way) = (common?, site?, limit?, way?);
+        let (name, site, quota, way) = (name?, site?, limit?, way?);
         let own = Arc::new(own);
-        self.connection(facts, &site, &own, node.path());
+        self.connection(facts, &site, &own, path);
 
         let mut wallets = settings.iter().flat_map(|settings| settings.wallets());
-        let name: Arc<str> = common.name.0.into();
-        let canonical = own.canonical();
+        let asking = Asking::of(facts.name, &site, &own.canonical());
         let mut accounts = Vec::with_capacity(entries.len());
-        for entry in entries {
+        for (entry, own) in entries.into_iter().zip(account_keys) {
             let wallets = wallets.next();
-            let (Some(common), Some(defaults)) = (entry.common, defaults) else { continue };
+            let (Some(account), Some(common), Some(defaults)) = (entry.name, entry.common, defaults) else {
+                continue;
+            };
             let written = common.pace();
             let pace = written.or(defaults);
             self.problems.extend(pace::problems(written, pace, &entry.path));
             let Some(wallets) = wallets else { continue };
             let thresholds = self.thresholds(common.thresholds.as_ref(), &wallets, &entry.path.key("thresholds"));
             accounts.push(Arc::new(AccountConfig {
-                id: AccountId { provider: name.clone(), account: common.name.0.into() },
+                id: AccountId { provider: name.clone(), account },
                 api: facts.name,
                 environment: site.environment,
                 interval: pace.interval(),
@@ -123,26 +186,28 @@ impl Check {
                 wallets,
                 thresholds,
                 labels: common.labels.into_iter().map(|(name, value)| (name.0, value.0)).collect(),
-                asks: Asks::of(facts.name, &site, &canonical, &entry.own.canonical()),
+                asks: asking.of_account(&own.canonical()),
             }));
         }
         let intervals: Vec<_> = accounts.iter().map(|account| account.interval).collect();
-        self.problems.extend(quota::exceeded(&quota, &intervals, node));
-        Some(ProviderConfig { name, api, site, quota, settings: settings?, accounts, own, way })
+        self.problems.extend(quota::exceeded(&quota, &intervals, path, node.get("rate_limit").is_some()));
+        Some(ProviderConfig { name, api, site, quota, settings: settings?, accounts, own, way, written: None })
     }
 
-    fn entry(&mut self, node: &Node) -> Option<Entry> {
+    fn entry(&mut self, node: Node) -> Option<(Entry, Node)> {
+        let path = node.path().clone();
         let (common, own) = self.keep_one(node.split(raw::ACCOUNT_KEYS))?;
         let common = self.keep(common.read_all::<raw::Account>());
-        if let Some(common) = &common {
-            let taken = unique(&mut self.account_names, &common.name, node.path());
+        let name: Option<Arc<str>> = common.as_ref().map(|common| common.name.0.as_str().into());
+        if let (Some(common), Some(name)) = (&common, &name) {
+            let taken = unique(&mut self.account_names, name, &path);
             self.problems.extend(taken);
             if common.labels.len() > MOST_LABELS {
-                let path = node.path().key("labels");
+                let path = path.key("labels");
                 self.problems.push(Problem::of(path, format!("expected at most {MOST_LABELS} labels")).with_the_key());
             }
         }
-        Some(Entry { path: node.path().clone(), common, own })
+        Some((Entry { path, name, common }, own))
     }
 
     /// The API. That the key is there is seen where all keys are.
@@ -214,14 +279,16 @@ impl Check {
                 }
             }
         }
+        // it stays for as long as the account, and a vector that grows by itself has room for four
+        thresholds.shrink_to_fit();
         thresholds
     }
 }
 
 type Wallets = [(Wallet, Currency)];
 
-fn unique(names: &mut HashMap<String, Path>, name: &Name, path: &Path) -> Option<Problem> {
-    match names.entry(name.0.clone()) {
+fn unique(names: &mut HashMap<Arc<str>, Path>, name: &Arc<str>, path: &Path) -> Option<Problem> {
+    match names.entry(name.clone()) {
         Slot::Vacant(slot) => {
             slot.insert(path.clone());
             None

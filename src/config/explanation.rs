@@ -58,14 +58,16 @@ const ABSENT: &str = "from what is not here";
 /// `is_absent` tells which sources of secrets are not there: what stands for one may be the secret itself.
 pub fn explain(config: &Config, text: &str, is_absent: impl Fn(&Source) -> bool) -> Vec<Setting> {
     // a sound text is a document
-    let Ok((root, _)) = Node::parse(text) else { return Vec::new() };
+    let Ok((mut root, _)) = Node::parse(text) else { return Vec::new() };
     let mut explanation = Explanation { lines: Lines::of(text), settings: Vec::new() };
     let state =
         config.state.as_ref().map_or("none: nothing survives a restart".to_owned(), |f| f.display().to_string());
     explanation.add(0, "state.file", state, &root.path().key("state").key("file"), Origin::BuiltIn);
-    for (provider, node) in config.providers.iter().zip(root.list("providers")) {
+    for (provider, node) in config.providers.iter().zip(root.take_list("providers")) {
+        let mut node = node;
+        let accounts = node.take_list("accounts");
         explanation.provider(provider, &node, &is_absent);
-        for (account, node) in provider.accounts.iter().zip(node.list("accounts")) {
+        for (account, node) in provider.accounts.iter().zip(accounts) {
             explanation.account(account, &node, provider);
         }
     }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::secret_reader::{SecretReader, Stamp, open};
-use super::{Config, ProviderConfig};
+use super::secret_reader::{SecretReader, open};
+use super::{Change, Config, InForce};
 use crate::document::Problems;
 use crate::providers::Connection;
 
@@ -19,8 +19,15 @@ pub struct Loaded {
     pub config: Config,
     /// One per provider, in its order.
     pub connections: Vec<Connection>,
-    /// One per provider, in its order: what its secrets' files looked like just before they were read.
-    pub stamps: Vec<Vec<Option<Stamp>>>,
+}
+
+/// The same when another one is in force.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// What is polled.
+    pub config: Config,
+    /// Its provider entries, in their order, and what becomes of each.
+    pub entries: Vec<(InForce, Change)>,
 }
 
 /// Why a configuration cannot be used, for people: every problem, with its place. No value is shown.
@@ -41,6 +48,12 @@ pub fn load(path: &Path, secrets: &SecretReader) -> Result<Loaded, Refused> {
     load_text(&name, &text, secrets)
 }
 
+/// The same when the entries `before` are in force.
+pub fn reload(path: &Path, secrets: &SecretReader, before: &[InForce]) -> Result<Reloaded, Refused> {
+    let (name, text) = text_of(path)?;
+    reload_text(&name, &text, secrets, before)
+}
+
 /// Reads and checks the file, without its secrets.
 pub fn parse_file(path: &Path) -> Result<Config, Refused> {
     let (name, text) = text_of(path)?;
@@ -57,17 +70,31 @@ pub fn text_of(path: &Path) -> Result<(String, String), Refused> {
 /// Reads a configuration that is at hand, and the secrets that it names, and connects; all or nothing. `name` is
 /// what messages call it.
 pub fn load_text(name: &str, text: &str, secrets: &SecretReader) -> Result<Loaded, Refused> {
+    let Reloaded { config, entries } = reload_text(name, text, secrets, &[])?;
+    Ok(Loaded { config, connections: entries.into_iter().filter_map(|(_, change)| change.connection()).collect() })
+}
+
+/// The same when the entries `before` are in force.
+pub fn reload_text(name: &str, text: &str, secrets: &SecretReader, before: &[InForce]) -> Result<Reloaded, Refused> {
     let refused = |problems: Problems| Refused(problems.render(name, text));
-    let config = Config::parse(text).map_err(refused)?;
-    // a file that is replaced between the two looks is read again, and not taken for the one that was read
-    let stamps = config.providers.iter().map(|provider| secrets.stamps(provider)).collect();
-    let (connections, problems): (Vec<_>, Vec<_>) =
-        config.providers.iter().map(|provider: &ProviderConfig| provider.connect(secrets)).partition(Result::is_ok);
-    let problems: Vec<_> = problems.into_iter().filter_map(Result::err).flatten().collect();
+    let known: Vec<_> = before.iter().map(|entry| entry.config.clone()).collect();
+    let mut config = Config::parse_after(text, &known).map_err(refused)?;
+    let mut entries = Vec::with_capacity(config.providers.len());
+    let mut problems = Vec::new();
+    for (place, provider) in std::mem::take(&mut config.providers).into_iter().enumerate() {
+        match InForce::take(provider, before, secrets) {
+            Ok(entry) => entries.push(entry),
+            Err(more) => {
+                let path = crate::document::Path::default().key("providers").index(place);
+                problems.extend(more.into_iter().map(|problem| problem.below(&path)));
+            }
+        }
+    }
     if !problems.is_empty() {
         return Err(refused(problems.into()));
     }
-    Ok(Loaded { config, connections: connections.into_iter().filter_map(Result::ok).collect(), stamps })
+    config.providers = entries.iter().map(|(entry, _)| entry.config.clone()).collect();
+    Ok(Reloaded { config, entries })
 }
 
 fn read(path: &Path) -> Result<String, String> {

@@ -4,6 +4,7 @@
 //! reads the file and the secrets and connects. What is wrong is told by file, line, column and path,
 //! and never by showing a value, since any value may be a secret in the wrong place.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use crate::account::{AccountId, Wallet};
-use crate::document::{Node, Problem, Problems};
+use crate::document::{Node, Problem, Problems, Size};
 use crate::money::{Amount, Currency};
 use crate::providers::{Api, Connection, Environment, Settings, Site};
 use crate::rate_limit::Quota;
@@ -21,6 +22,7 @@ use way::Way;
 
 mod check;
 mod explanation;
+mod in_force;
 mod load;
 mod number;
 mod pace;
@@ -33,7 +35,8 @@ mod span;
 mod way;
 
 pub use explanation::{Origin, Setting, explain};
-pub use load::{Loaded, Refused, load, load_text, parse_file, text_of};
+pub use in_force::{Change, InForce};
+pub use load::{Loaded, Refused, Reloaded, load, load_text, parse_file, reload, reload_text, text_of};
 pub use schema::schema;
 pub use secret_reader::{SecretReader, Stamp};
 
@@ -45,14 +48,27 @@ pub struct Config {
     /// Whether the page and the JSON beside it keep amounts to themselves.
     pub hide_amounts: bool,
     /// In the order of the file.
-    pub providers: Vec<ProviderConfig>,
+    pub providers: Vec<Arc<ProviderConfig>>,
 }
 
 impl Config {
     /// Reads a configuration, strictly: itself, or everything that is wrong with it.
     pub fn parse(text: &str) -> Result<Self, Problems> {
+        Self::parse_after(text, &[])
+    }
+
+    /// The same, with the provider entries that were in force `before`: those that have not changed are taken over as
+    /// they are.
+    pub fn parse_after(text: &str, before: &[Arc<ProviderConfig>]) -> Result<Self, Problems> {
+        match check::check_by_entry(text, before) {
+            Some(config) => Ok(config),
+            None => Self::parse_whole(text),
+        }
+    }
+
+    fn parse_whole(text: &str) -> Result<Self, Problems> {
         let (root, mut problems) = Node::parse(text).map_err(|problem| vec![problem])?;
-        match check::check(&root) {
+        match check::check(root) {
             Ok(config) if problems.is_empty() => return Ok(config),
             Ok(_) => {}
             Err(more) => problems.extend(more),
@@ -79,6 +95,16 @@ pub struct ProviderConfig {
     own: Arc<Node>,
     /// How one gets there.
     way: Way,
+    /// What it was read from, if that was its own piece of the text.
+    written: Option<Written>,
+}
+
+/// A piece of the text, in short.
+#[derive(Clone, Copy)]
+struct Written {
+    /// Of the piece, and of all else that decides what it means.
+    digest: [u8; 32],
+    size: Size,
 }
 
 /// One account: what is asked, how often, and from which level people want to hear.
@@ -171,35 +197,60 @@ impl ProviderConfig {
         hex(digest(&parts))
     }
 
-    /// Reads the secrets and takes them in: ready to be polled.
-    pub fn connect(&self, secrets: &SecretReader) -> Result<Connection, Vec<Problem>> {
+    /// Reads the secrets and takes them in: ready to be polled. Problems are seen from the entry.
+    pub fn connect(&self, reader: &SecretReader) -> Result<Connection, Vec<Problem>> {
+        self.connect_with(&self.unlock(reader)?)
+    }
+
+    /// Reads the secrets.
+    fn unlock(&self, reader: &SecretReader) -> Result<Secrets, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut read = Vec::new();
         for (key, source) in self.secrets() {
-            match secrets.read(source) {
+            match reader.read(source) {
                 Ok(secret) => read.push((key, secret)),
-                Err(why) => problems.push(Problem::at(key, why).below(self.own.path())),
+                Err(why) => problems.push(Problem::at(key, why)),
             }
         }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        let secrets: Secrets = read.into_iter().collect();
+        if problems.is_empty() { Ok(read.into_iter().collect()) } else { Err(problems) }
+    }
+
+    fn connect_with(&self, secrets: &Secrets) -> Result<Connection, Vec<Problem>> {
         let connected = self
             .settings
-            .connect(&secrets)
-            .and_then(|connection| Ok(Connection { route: self.way.route(&secrets)?, ..connection }));
-        connected.map_err(|problem| vec![problem.below(self.own.path())])
+            .connect(secrets)
+            .and_then(|connection| Ok(Connection { route: self.way.route(secrets)?, ..connection }));
+        connected.map_err(|problem| vec![problem])
+    }
+
+    /// Shares the accounts that are as in another entry with that.
+    fn share(&mut self, before: &Self) {
+        let known: HashMap<_, _> = before.accounts.iter().map(|account| (&account.id, account)).collect();
+        for account in &mut self.accounts {
+            if let Some(known) = known.get(&account.id).filter(|known| **known == account) {
+                *account = Arc::clone(known);
+            }
+        }
+    }
+}
+
+/// What the accounts of an entry ask in common.
+struct Asking(Sha256);
+
+impl Asking {
+    /// `provider` are the own keys of the entry, in their canonical form.
+    fn of(api: &str, site: &Site, provider: &str) -> Self {
+        let Site { base_url, environment } = site;
+        Self(digested(&[api, base_url.as_str(), environment.as_str(), provider]))
+    }
+
+    /// What an account of it asks that has these keys of its own.
+    fn of_account(&self, account: &str) -> Asks {
+        Asks(add(self.0.clone(), account).finalize().into())
     }
 }
 
 impl Asks {
-    /// `provider` and `account` are the own keys of both entries, in their canonical form.
-    fn of(api: &str, site: &Site, provider: &str, account: &str) -> Self {
-        let Site { base_url, environment } = site;
-        Self(digest(&[api, base_url.as_str(), environment.as_str(), provider, account]))
-    }
-
     /// The same for every two that are equal.
     pub fn fingerprint(&self) -> String {
         hex(self.0)
@@ -207,12 +258,15 @@ impl Asks {
 }
 
 fn digest(parts: &[&str]) -> [u8; 32] {
-    let mut digest = Sha256::new();
-    for part in parts {
-        digest.update(part.len().to_be_bytes());
-        digest.update(part);
-    }
-    digest.finalize().into()
+    digested(parts).finalize().into()
+}
+
+fn digested(parts: &[&str]) -> Sha256 {
+    parts.iter().fold(Sha256::new(), |digest, part| add(digest, part))
+}
+
+fn add(digest: Sha256, part: &str) -> Sha256 {
+    digest.chain_update(part.len().to_be_bytes()).chain_update(part)
 }
 
 fn hex(digest: [u8; 32]) -> String {

@@ -6,7 +6,7 @@ use humantime::format_duration;
 
 use super::pace::{LONGEST_INTERVAL, SHORTEST_INTERVAL};
 use super::raw::{self, RateLimit};
-use crate::document::{Node, Path, Problem};
+use crate::document::{Path, Problem};
 use crate::providers::Facts;
 use crate::rate_limit::{Quota, Window};
 
@@ -55,8 +55,9 @@ fn checked(window: &raw::Window, path: &Path, problems: &mut Vec<Problem>) -> Wi
 }
 
 /// Whether accounts with these intervals ask more often than a window allows. They could never keep their
-/// intervals, and the limiter would decide whose balance is how old.
-pub(super) fn exceeded(quota: &Quota, intervals: &[Duration], provider: &Node) -> Option<Problem> {
+/// intervals, and the limiter would decide whose balance is how old. `is_written` tells whether the entry has a limit
+/// of its own, which is to blame then.
+pub(super) fn exceeded(quota: &Quota, intervals: &[Duration], provider: &Path, is_written: bool) -> Option<Problem> {
     quota.windows.iter().find_map(|window| {
         let &Window { requests, per } = window;
         let polls = window.requests_at(intervals.iter().copied());
@@ -76,9 +77,8 @@ pub(super) fn exceeded(quota: &Quota, intervals: &[Duration], provider: &Node) -
             "{who} {polls:.1} times in {per}, but the limit is {requests}: {advice}",
             per = format_duration(per),
         );
-        let (key, with_key) =
-            if provider.get("rate_limit").is_some() { ("rate_limit", false) } else { ("accounts", true) };
-        let problem = Problem::of(provider.path().key(key), message);
+        let (key, with_key) = if is_written { ("rate_limit", false) } else { ("accounts", true) };
+        let problem = Problem::of(provider.key(key), message);
         Some(if with_key { problem.with_the_key() } else { problem })
     })
 }

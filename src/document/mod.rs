@@ -5,17 +5,21 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_yaml::{Mapping, Value};
 
+mod outline;
 mod place;
 mod reader;
 mod spelling;
 mod tree;
 
+pub use outline::Outline;
 pub use place::{Lines, Problems};
 pub use spelling::{choice, nearest};
+pub use tree::Size;
 
 /// One step from a node to a part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,35 +31,52 @@ pub enum Part {
 }
 
 /// Where something stands in the document: `providers[0].accounts[2].interval`.
+///
+/// What is below one place shares the way there: a fleet has a hundred thousand places, and few are ever told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Path(Vec<Part>);
+pub struct Path(Option<Arc<Step>>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Step {
+    above: Path,
+    part: Part,
+}
 
 impl Path {
     /// The same path, one key further.
     #[must_use]
     pub fn key(&self, key: &str) -> Self {
-        let mut parts = self.0.clone();
-        parts.push(Part::Key(key.to_owned()));
-        Self(parts)
+        self.with(Part::Key(key.to_owned()))
     }
 
     /// The same path, one list entry further.
     #[must_use]
     pub fn index(&self, index: usize) -> Self {
-        let mut parts = self.0.clone();
-        parts.push(Part::Index(index));
-        Self(parts)
+        self.with(Part::Index(index))
+    }
+
+    fn with(&self, part: Part) -> Self {
+        Self(Some(Arc::new(Step { above: self.clone(), part })))
     }
 
     /// The parts, outermost first.
-    pub fn parts(&self) -> &[Part] {
-        &self.0
+    pub fn parts(&self) -> Vec<&Part> {
+        let inwards = std::iter::successors(self.0.as_deref(), |step| step.above.0.as_deref());
+        let mut parts: Vec<_> = inwards.map(|step| &step.part).collect();
+        parts.reverse();
+        parts
+    }
+}
+
+impl FromIterator<Part> for Path {
+    fn from_iter<T: IntoIterator<Item = Part>>(parts: T) -> Self {
+        parts.into_iter().fold(Self::default(), |path, part| path.with(part))
     }
 }
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, part) in self.0.iter().enumerate() {
+        for (position, part) in self.parts().into_iter().enumerate() {
             match part {
                 Part::Key(key) if position == 0 => f.write_str(shown(key))?,
                 Part::Key(key) => write!(f, ".{}", shown(key))?,
@@ -120,9 +141,8 @@ impl Problem {
     /// The same problem, seen from further up.
     #[must_use]
     pub fn below(self, above: &Path) -> Self {
-        let mut parts = above.0.clone();
-        parts.extend(self.path.0);
-        Self { path: Path(parts), ..self }
+        let path = self.path.parts().into_iter().fold(above.clone(), |path, part| path.with(part.clone()));
+        Self { path, ..self }
     }
 }
 
@@ -204,23 +224,23 @@ impl Node {
         Some(Self { value, path: self.path.key(key), beside: &[] })
     }
 
-    /// The entries of the list under a key; none if there is no list.
-    pub fn list(&self, key: &str) -> Vec<Self> {
-        let entries = self.value.as_mapping().and_then(|mapping| mapping.get(key)).and_then(Value::as_sequence);
+    /// Takes the entries of the list under a key out, and leaves an empty one; none if there is no list.
+    pub fn take_list(&mut self, key: &str) -> Vec<Self> {
+        let list = self.value.as_mapping_mut().and_then(|mapping| mapping.get_mut(key));
+        let entries = list.and_then(Value::as_sequence_mut).map(std::mem::take).unwrap_or_default();
         let path = self.path.key(key);
-        let entry =
-            |(index, value): (usize, &Value)| Self { value: value.clone(), path: path.index(index), beside: &[] };
-        entries.map(|entries| entries.iter().enumerate().map(entry).collect()).unwrap_or_default()
+        let entry = |(index, value)| Self { value, path: path.index(index), beside: &[] };
+        entries.into_iter().enumerate().map(entry).collect()
     }
 
     /// A mapping in two: the entries with these keys, and all others.
-    pub fn split(&self, keys: &'static [&'static str]) -> Result<(Self, Self), Problem> {
-        let Some(mapping) = self.value.as_mapping() else {
-            return Err(Problem::of(self.path.clone(), "expected a mapping of keys to values"));
+    pub fn split(self, keys: &'static [&'static str]) -> Result<(Self, Self), Problem> {
+        let Self { value: Value::Mapping(mapping), path, .. } = self else {
+            return Err(Problem::of(self.path, "expected a mapping of keys to values"));
         };
         let named = |key: &Value| key.as_str().is_some_and(|key| keys.contains(&key));
-        let (with, without): (Mapping, Mapping) = mapping.clone().into_iter().partition(|(key, _)| named(key));
-        let part = |mapping, beside| Self { value: Value::Mapping(mapping), path: self.path.clone(), beside };
+        let (with, without): (Mapping, Mapping) = mapping.into_iter().partition(|(key, _)| named(key));
+        let part = |mapping, beside| Self { value: Value::Mapping(mapping), path: path.clone(), beside };
         Ok((part(with, &[]), part(without, keys)))
     }
 }

@@ -74,7 +74,7 @@ impl Refusal {
                 }
             }
         };
-        let path = Path(self.parts.into_iter().rev().collect());
+        let path = self.parts.into_iter().rev().collect();
         Problem { path, message, spot: self.spot }.below(above)
     }
 }

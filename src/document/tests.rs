@@ -253,8 +253,8 @@ fn nodes_are_what_they_contain() {
     assert_eq!(a, b);
     assert_ne!(a, c);
     assert_eq!(format!("{a:?}"), "Node(a)");
-    let (x, others) = a.split(&["x"]).unwrap();
-    assert_eq!((x.get("x").is_some(), x.get("y").is_some(), others.list("y").len()), (true, false, 2));
+    let (x, mut others) = a.split(&["x"]).unwrap();
+    assert_eq!((x.get("x").is_some(), x.get("y").is_some(), others.take_list("y").len()), (true, false, 2));
 }
 
 proptest! {

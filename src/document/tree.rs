@@ -29,6 +29,36 @@ pub(super) fn build(text: &str) -> Result<(Value, Vec<Problem>), Problem> {
     Ok((value, state.problems))
 }
 
+/// The tree of a part of a text that is a document by itself and has no such problems; `None` if it is not, or too large
+/// with what `size` counts already.
+pub(super) fn piece(text: &str, size: &mut Size) -> Option<Value> {
+    nesting(text).ok()?;
+    let mut state = State { size: *size, ..State::default() };
+    let value = Build(&mut state).deserialize(serde_yaml::Deserializer::from_str(text)).ok()?;
+    *size = state.size;
+    state.problems.is_empty().then_some(value)
+}
+
+/// How much there is in a document, aliases counted as often as they are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    values: usize,
+    bytes: usize,
+}
+
+impl Size {
+    /// Of both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self { values: self.values + other.values, bytes: self.bytes + other.bytes }
+    }
+
+    /// Whether a document may be so large.
+    pub const fn is_bearable(self) -> bool {
+        self.values <= MOST_VALUES && self.bytes <= MOST_BYTES
+    }
+}
+
 /// Refuses what the parser would take minutes for.
 pub(super) fn nesting(text: &str) -> Result<(), Problem> {
     for (number, line) in text.lines().enumerate() {
@@ -88,20 +118,18 @@ pub(super) const TOO_LARGE: &str = "too large once all aliases (`*name`) are put
 #[derive(Default)]
 struct State {
     path: Vec<Part>,
-    values: usize,
-    bytes: usize,
+    size: Size,
     problems: Vec<Problem>,
 }
 
 impl State {
     fn count<E: serde::de::Error>(&mut self, bytes: usize) -> Result<(), E> {
-        self.values += 1;
-        self.bytes += bytes;
-        if self.values > MOST_VALUES || self.bytes > MOST_BYTES { Err(E::custom(TOO_LARGE)) } else { Ok(()) }
+        self.size = self.size.and(Size { values: 1, bytes });
+        if self.size.is_bearable() { Ok(()) } else { Err(E::custom(TOO_LARGE)) }
     }
 
     fn problem(&mut self, message: &str, spot: Spot) {
-        self.problems.push(Problem { path: Path(self.path.clone()), message: message.to_owned(), spot });
+        self.problems.push(Problem { path: self.path.iter().cloned().collect(), message: message.to_owned(), spot });
     }
 }
 

@@ -23,8 +23,12 @@ use crate::config::AccountConfig;
 /// Accounts whose samples of one metric are compressed together: fewer would cost more bytes and more time each, more
 /// would be compressed again for less.
 const BLOCK_ACCOUNTS: usize = 256;
-/// A buffer that nobody has needed for so long is given back: somebody looked once.
-const BUFFER_KEPT: Duration = Duration::from_secs(5 * 60);
+/// A buffer that nobody has needed for so long is given back: somebody looked once …
+const BUFFER_KEPT: Duration = Duration::from_secs(10);
+/// … unless it is used regularly. Then it is kept for so many times as long as it was not needed last time …
+const PER_PAUSE: u32 = 3;
+/// … but no longer than this.
+const BUFFER_KEPT_AT_MOST: Duration = Duration::from_secs(5 * 60);
 
 /// How a body is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,7 +269,9 @@ struct Buffer(Arc<Mutex<Home>>);
 #[derive(Debug, Default)]
 struct Home {
     buffer: Option<Vec<u8>>,
-    last_used: BootTime,
+    last_used: Option<BootTime>,
+    /// From the use before to that.
+    pause: Duration,
 }
 
 /// A buffer that others read, and that comes home when the last of them is done.
@@ -278,7 +284,8 @@ impl Buffer {
     /// It, if it is at home, or a new one. It is empty.
     fn text(&self, now: BootTime, room: usize) -> String {
         let mut home = self.home();
-        home.last_used = now;
+        home.pause = home.last_used.map_or(Duration::ZERO, |last| now.since(last));
+        home.last_used = Some(now);
         let mut buffer = home.buffer.take().unwrap_or_default();
         buffer.clear();
         // an empty buffer is a text
@@ -294,7 +301,8 @@ impl Buffer {
     /// Gives its memory back to the system, if nobody has needed it for long.
     fn give_back(&self, now: BootTime) {
         let mut home = self.home();
-        if now.since(home.last_used) > BUFFER_KEPT {
+        let kept = home.pause.saturating_mul(PER_PAUSE).clamp(BUFFER_KEPT, BUFFER_KEPT_AT_MOST);
+        if home.last_used.is_some_and(|last| now.since(last) > kept) {
             home.buffer = None;
         }
     }

@@ -33,9 +33,9 @@ impl Journal {
         }
     }
 
-    /// Forgets accounts that are not `known` any more.
-    pub(super) fn retain(&mut self, known: impl Fn(&AccountId) -> bool) {
-        self.told.retain(|id, _| known(id));
+    /// Forgets an account that has gone.
+    pub(super) fn forget(&mut self, id: &AccountId) {
+        self.told.remove(id);
     }
 
     fn note_good(&mut self, id: &AccountId, before: Option<&AccountStatus>, filing: Filing) {

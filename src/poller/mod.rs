@@ -3,8 +3,9 @@
 //!
 //! The loop keeps the turns and the tasks do the work, so that a task that panics costs one account one poll.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -27,7 +28,7 @@ use walk::{Halt, Link, Sessions, Walk};
 use crate::account::AccountId;
 use crate::board::{AccountStatus, Board, Filing, Progress, Snapshot};
 use crate::clock::{BootTime, Clock, Now};
-use crate::config::{AccountConfig, ProviderConfig};
+use crate::config::{AccountConfig, Change, ProviderConfig};
 use crate::exposition::Telemetry;
 use crate::failure::{ErrorReason, Failure};
 use crate::providers::{Connection, Login, Provider};
@@ -68,6 +69,9 @@ impl Edge {
 /// What is to be polled from now on: every provider entry with its secrets in hand.
 pub type Fleet = Vec<(Arc<ProviderConfig>, Connection)>;
 
+/// The same as it differs from what was handed over last: every provider entry, and what becomes of it.
+pub type Changes = Vec<(Arc<ProviderConfig>, Change)>;
+
 /// A refused account is polled after this at the latest, when it comes back.
 const MOST_RESUMED: Duration = Duration::from_secs(15 * 60);
 
@@ -76,7 +80,7 @@ const MOST_RESUMED: Duration = Duration::from_secs(15 * 60);
 pub struct Handle(mpsc::Sender<Command>, Pulse);
 
 enum Command {
-    Configure(Fleet, oneshot::Sender<()>),
+    Change(Changes, oneshot::Sender<()>),
     Reconnect(Arc<str>, Connection),
     PollNow(AccountId, oneshot::Sender<Result<(), NotNow>>),
     Stop(Duration, oneshot::Sender<()>),
@@ -85,9 +89,14 @@ enum Command {
 impl Handle {
     /// Polls this from now on; returns when it is so. What is known of accounts and providers that stay is kept.
     pub async fn configure(&self, fleet: Fleet) {
+        self.change(changes(fleet)).await;
+    }
+
+    /// The same, at the cost of what has changed: the loop polls nobody meanwhile.
+    pub async fn change(&self, changes: Changes) {
         let (done, is_done) = oneshot::channel();
         // a poller that has stopped needs no configuration
-        if self.0.send(Command::Configure(fleet, done)).await.is_ok() {
+        if self.0.send(Command::Change(changes, done)).await.is_ok() {
             let _ = is_done.await;
         }
     }
@@ -215,8 +224,8 @@ impl Poller {
                 let next = self.schedule.next_wakeup();
                 tokio::select! {
                     command = inbox.recv() => match command {
-                        Some(Command::Configure(fleet, done)) => {
-                            self.configure(fleet);
+                        Some(Command::Change(changes, done)) => {
+                            self.change(changes);
                             // whoever asked may have gone
                             let _ = done.send(());
                         }
@@ -240,72 +249,104 @@ impl Poller {
         (Handle(commands, pulse), run)
     }
 
-    fn configure(&mut self, fleet: Fleet) {
+    fn change(&mut self, changes: Changes) {
         let now = self.edge.clock.now();
-        let mut targets = BTreeMap::new();
-        let mut plans = BTreeMap::new();
+        let size = changes.iter().map(|(provider, _)| provider.accounts.len()).sum();
         let mut links = BTreeMap::new();
         let mut statuses = Vec::new();
-        let mut accounts = Vec::new();
-        for (provider, connection) in fleet {
-            let name = &provider.name;
+        let mut gone = BTreeSet::new();
+        let mut targets = Vec::new();
+        for (provider, change) in changes {
+            let name = provider.name.clone();
             let new_gate = || Arc::new(Gate::new(name.clone(), provider.quota.clone(), self.edge.clone()));
             let gate = self.gates.entry(name.clone()).or_insert_with(new_gate).clone();
             gate.set_quota(provider.quota.clone());
             statuses.push(gate.status());
-            self.edge.telemetry.know_provider(name);
-            let (sessions, secrets) = self.sessions(&provider);
-            let link = Arc::new(self.edge.link(&provider, &connection, sessions, secrets));
-            for (config, adapter) in provider.accounts.iter().zip(connection.accounts) {
-                let plan = Plan { interval: config.interval, stale_after: config.stale_after };
-                plans.insert(config.id.clone(), plan);
-                accounts.push(config.clone());
-                let target = Target { config: config.clone(), adapter, link: link.clone(), gate: gate.clone() };
-                targets.insert(config.id.clone(), Arc::new(target));
+            self.edge.telemetry.know_provider(&name);
+            let known = self.links.get(&name);
+            let (link, touched, connection) = match (change, known) {
+                (Change::Nothing, Some((_, link))) => (link.clone(), 0..0, None),
+                (Change::Nothing, None) => {
+                    tracing::error!(provider = %name, "{name} is to be polled as before, but was not; this is a bug");
+                    continue;
+                }
+                (Change::Accounts(connection), Some((before, link))) => {
+                    let (touched, left) = difference(&before.accounts, &provider.accounts);
+                    gone.extend(before.accounts[left].iter().map(|config| config.id.clone()));
+                    (link.clone(), touched, Some(connection))
+                }
+                (Change::Everything(connection) | Change::Accounts(connection), known) => {
+                    let before = known.map(|(before, _)| &before.accounts[..]).unwrap_or_default();
+                    gone.extend(before.iter().map(|config| config.id.clone()));
+                    let (sessions, secrets) = self.sessions(&provider);
+                    let link = Arc::new(self.edge.link(&provider, &connection, sessions, secrets));
+                    (link, 0..provider.accounts.len(), Some(connection))
+                }
+            };
+            let adapters = connection.map(|connection| connection.accounts).unwrap_or_default();
+            let adapters = adapters.into_iter().skip(touched.start);
+            for (config, adapter) in provider.accounts[touched].iter().zip(adapters) {
+                gone.remove(&config.id);
+                targets.push(Target { config: config.clone(), adapter, link: link.clone(), gate: gate.clone() });
             }
-            links.insert(name.clone(), (provider, link));
+            links.insert(name, (provider, link));
         }
-        self.edge.board.configure(statuses, &accounts);
-        let arrived: Vec<_> = plans.keys().filter(|id| !self.targets.contains_key(*id)).cloned().collect();
-        self.schedule.replace(&plans, now.boot);
-        for id in arrived {
-            let Some(status) = self.edge.board.account(&id) else { continue };
-            self.schedule.resume(&id, status.streak, was_refused(&status));
-            if let Some(due) = resumed(&status, &now) {
-                self.schedule.postpone(&id, due);
-            }
-        }
-        for (id, target) in &targets {
-            if self.targets.get(id).is_some_and(|before| before.config.asks != target.config.asks) {
-                self.schedule.expedite(id, now.boot);
-            }
-        }
-        let stays = |name: &str| {
-            let (before, after) = (self.links.get(name)?.0.as_ref(), links.get(name)?.0.as_ref());
-            Some(before.same_connection(after) && before.same_way(after))
+        let stays = |(name, (provider, _)): &(&Arc<str>, &(Arc<ProviderConfig>, Arc<Link>))| {
+            let before = self.links.get(*name).map(|(before, _)| before);
+            before.is_some_and(|before| before.same_connection(provider) && before.same_way(provider))
         };
-        let staying: HashSet<_> = self.links.keys().filter(|name| stays(name) == Some(true)).collect();
-        for Poll { config, superseded, .. } in self.under_way.values() {
-            let asks_the_same = targets.get(&config.id).is_some_and(|target| target.config.asks == config.asks);
-            if !asks_the_same || !staying.contains(&config.id.provider) {
-                superseded.notify_one();
-            }
-        }
+        let staying: HashSet<_> = links.iter().filter(stays).map(|(name, _)| name.clone()).collect();
         for (name, (provider, link)) in self.links.iter().filter(|(name, _)| !links.contains_key(*name)) {
+            gone.extend(provider.accounts.iter().map(|config| config.id.clone()));
             self.edge.telemetry.forget_provider(name);
             let sessions = Arc::downgrade(&link.sessions);
             self.left.insert(name.clone(), (provider.clone(), sessions, link.secrets));
         }
         self.left.retain(|name, (_, sessions, _)| !links.contains_key(name) && sessions.strong_count() > 0);
-        (self.targets, self.links) = (targets, links);
-        self.journal.retain(|id| self.targets.contains_key(id));
+        self.links = links;
+
+        let touched: Vec<_> = targets.iter().map(|target| target.config.clone()).collect();
+        self.edge.board.change(statuses, &gone, &touched);
+        for id in &gone {
+            self.schedule.remove(id);
+            self.targets.remove(id);
+            self.journal.forget(id);
+        }
+        let mut asks_anew = Vec::new();
+        for (config, target) in touched.iter().zip(targets) {
+            let plan = Plan { interval: config.interval, stale_after: config.stale_after };
+            self.schedule.set(&config.id, plan, size, now.boot);
+            match self.targets.insert(config.id.clone(), Arc::new(target)) {
+                None => self.resume(&config.id, &now),
+                Some(before) if before.config.asks != config.asks => asks_anew.push(&config.id),
+                Some(_) => {}
+            }
+        }
+        for id in asks_anew {
+            self.schedule.expedite(id, now.boot);
+        }
+        for Poll { config, superseded, .. } in self.under_way.values() {
+            let target = self.targets.get(&config.id).filter(|_| staying.contains(&config.id.provider));
+            if target.is_none_or(|target| target.config.asks != config.asks) {
+                superseded.notify_one();
+            }
+        }
         // a provider that left keeps its gate until nobody is on the way to it and what was sent through it counts
         // no more
         let links = &self.links;
         self.gates
             .retain(|name, gate| links.contains_key(name) || Arc::strong_count(gate) > 1 || !gate.is_idle(now.boot));
-        for id in self.targets.keys() {
-            self.show_next(id, now);
+        for config in &touched {
+            self.show_next(&config.id, now);
+        }
+    }
+
+    /// An account has come that may have been polled before.
+    fn resume(&mut self, id: &AccountId, now: &Now) {
+        let Some(status) = self.edge.board.account(id) else { return };
+        self.schedule.resume(id, status.streak, was_refused(&status));
+        if let Some(due) = resumed(&status, now) {
+            self.schedule.postpone(id, due);
         }
     }
 
@@ -444,6 +485,20 @@ impl Poller {
             self.tasks.shutdown().await;
         }
     }
+}
+
+/// All of it, whatever was polled before.
+fn changes(fleet: Fleet) -> Changes {
+    fleet.into_iter().map(|(provider, connection)| (provider, Change::Everything(connection))).collect()
+}
+
+/// The places between which two lists are not the same: in the new one, and in the one before.
+fn difference(before: &[Arc<AccountConfig>], now: &[Arc<AccountConfig>]) -> (Range<usize>, Range<usize>) {
+    let is_same = |(one, other): &(&Arc<AccountConfig>, &Arc<AccountConfig>)| Arc::ptr_eq(one, other);
+    let first = before.iter().zip(now).take_while(is_same).count();
+    let rest = before[first..].iter().rev().zip(now[first..].iter().rev());
+    let last = rest.take_while(is_same).count();
+    (first..now.len() - last, first..before.len() - last)
 }
 
 /// When an account is due that was polled before it came: when it was due then. Nobody knows what the wall clock did

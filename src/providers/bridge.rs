@@ -25,7 +25,7 @@ const SMS: Wallet = Wallet::new("sms");
 
 /// A connection to the gateway.
 pub(super) struct Bridge {
-    endpoint: String,
+    endpoint: Arc<str>,
     credentials: HeaderValue,
     offset: Offset,
     success_code: String,
@@ -125,7 +125,7 @@ impl Adapter for Bridge {
     fn connect(settings: &Settings, site: &Site, secrets: &Secrets) -> Result<Self, Problem> {
         let password = wire::secret(secrets, "password")?;
         Ok(Self {
-            endpoint: wire::endpoint(&site.base_url, "/get_account_balance"),
+            endpoint: wire::endpoint(&site.base_url, "/get_account_balance").into(),
             credentials: wire::basic(&settings.username, password)
                 .map_err(|_| Problem::at("password", "does not fit into a header"))?,
             offset: offset(&settings.request_time_offset)?,
@@ -169,7 +169,7 @@ fn offset(text: &str) -> Result<Offset, Problem> {
 
 /// One service of the merchant.
 struct Service {
-    endpoint: String,
+    endpoint: Arc<str>,
     credentials: HeaderValue,
     offset: Offset,
     success_code: String,
@@ -224,7 +224,7 @@ impl Service {
         let inquiry = Inquiry { service_id: self.id, request_time: local.strftime("%Y-%m-%d %H:%M").to_string() };
         let body = serde_json::to_vec(&inquiry)
             .map_err(|_| Failure::new(ErrorReason::Internal, "could not write the request's body"))?;
-        let request = Request::post(&self.endpoint)
+        let request = Request::post(&*self.endpoint)
             .header(header::AUTHORIZATION, self.credentials.clone())
             .header(header::CONTENT_TYPE, "application/json")
             .body(body.into());

@@ -26,7 +26,7 @@ use crate::secret::{Secret, Secrets, Source};
 /// A connection to the gateway.
 pub(super) struct Dialog {
     /// Up to the number.
-    endpoint: String,
+    endpoint: Arc<str>,
     currency: Currency,
     access: Access,
 }
@@ -132,7 +132,7 @@ impl Adapter for Dialog {
         {
             return Err(Problem::at("token", "expected an access token: printable ASCII without spaces"));
         }
-        let endpoint = wire::endpoint(&site.base_url, &format!("/apicall/balancecheck/{}", settings.version));
+        let endpoint = wire::endpoint(&site.base_url, &format!("/apicall/balancecheck/{}", settings.version)).into();
         Ok(Self { endpoint, currency: settings.currency.clone(), access })
     }
 
@@ -156,7 +156,7 @@ impl Adapter for Dialog {
 
 /// One subscriber's line.
 struct Line {
-    endpoint: String,
+    endpoint: Arc<str>,
     /// There, since `check_account` passed.
     subscriber: Option<Subscriber>,
     currency: Currency,

@@ -104,33 +104,43 @@ impl Schedule {
     pub fn replace(&mut self, plans: &BTreeMap<AccountId, Plan>, now: BootTime) {
         let gone: Vec<_> = self.entries.keys().filter(|id| !plans.contains_key(*id)).cloned().collect();
         for id in gone {
-            if let Some(entry) = self.entries.remove(&id) {
-                match entry.state {
-                    State::Waiting(due) => drop(self.waiting.remove(&(due, id))),
-                    State::Out { serial } => drop(self.leaving.insert(id, serial)),
-                }
+            self.remove(&id);
+        }
+        for (id, plan) in plans {
+            self.set(id, *plan, plans.len(), now);
+        }
+    }
+
+    /// Makes the schedule be about one account less.
+    pub fn remove(&mut self, id: &AccountId) {
+        if let Some(entry) = self.entries.remove(id) {
+            match entry.state {
+                State::Waiting(due) => drop(self.waiting.remove(&(due, id.clone()))),
+                State::Out { serial } => drop(self.leaving.insert(id.clone(), serial)),
             }
         }
-        let spread = (SPREAD_PER_ACCOUNT * u32::try_from(plans.len()).unwrap_or(u32::MAX)).min(MOST_SPREAD);
-        for (id, plan) in plans {
-            let Some(entry) = self.entries.get_mut(id) else {
-                let state = match self.leaving.remove(id) {
-                    Some(serial) => State::Out { serial },
-                    None => State::Waiting(now + phase(id, spread)),
-                };
-                self.insert(id.clone(), Entry::new(*plan, state));
-                continue;
+    }
+
+    /// Makes the schedule be about this account, one of so many `accounts`, as [`replace`](Self::replace) does.
+    pub fn set(&mut self, id: &AccountId, plan: Plan, accounts: usize, now: BootTime) {
+        let Some(entry) = self.entries.get_mut(id) else {
+            let spread = (SPREAD_PER_ACCOUNT * u32::try_from(accounts).unwrap_or(u32::MAX)).min(MOST_SPREAD);
+            let state = match self.leaving.remove(id) {
+                Some(serial) => State::Out { serial },
+                None => State::Waiting(now + phase(id, spread)),
             };
-            if entry.plan == *plan {
-                continue;
-            }
-            entry.plan = *plan;
-            if let State::Waiting(due) = entry.state
-                && entry.streak.is_over()
-            {
-                let due = due.min(next_in_rhythm(id, plan.interval, now));
-                self.wait_until(id, due, Cause::Interval);
-            }
+            self.insert(id.clone(), Entry::new(plan, state));
+            return;
+        };
+        if entry.plan == plan {
+            return;
+        }
+        entry.plan = plan;
+        if let State::Waiting(due) = entry.state
+            && entry.streak.is_over()
+        {
+            let due = due.min(next_in_rhythm(id, plan.interval, now));
+            self.wait_until(id, due, Cause::Interval);
         }
     }
 

@@ -3,19 +3,32 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::origin::Origin;
 use crate::account::AccountId;
-use crate::board::{Counts, Memory, Since, View};
+use crate::board::{AccountStatus, Counts, Memory, Since, View};
 use crate::clock::Now;
 
 /// The content of the file.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(super) struct Written {
     origin: Origin,
     accounts: Vec<Memory>,
     providers: BTreeMap<String, Counts>,
+}
+
+/// The same on its way into the file, one account after the other: all of them at once would be several times the file.
+#[derive(Serialize)]
+pub(super) struct Content<'a> {
+    origin: Origin,
+    #[serde(serialize_with = "memories")]
+    accounts: &'a [Arc<AccountStatus>],
+    providers: BTreeMap<&'a str, Counts>,
+}
+
+fn memories<S: Serializer>(accounts: &[Arc<AccountStatus>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(accounts.iter().map(|status| status.memory()))
 }
 
 /// What an earlier run knew.
@@ -29,12 +42,12 @@ pub struct Recalled {
     pub since: Since,
 }
 
-impl Written {
-    pub(super) fn new(boot: &str, now: &Now, look: &View) -> Self {
+impl<'a> Content<'a> {
+    pub(super) fn new(boot: &str, now: &Now, look: &'a View) -> Self {
         Self {
             origin: Origin::new(boot, now),
-            accounts: look.accounts.iter().map(|status| status.memory()).collect(),
-            providers: look.providers.iter().map(|status| (status.name.to_string(), status.counts)).collect(),
+            accounts: &look.accounts,
+            providers: look.providers.iter().map(|status| (&*status.name, status.counts)).collect(),
         }
     }
 }

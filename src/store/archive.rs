@@ -63,7 +63,7 @@ impl Files {
 
     fn replace(&mut self, part: Part, content: Content) -> io::Result<()> {
         let file = self.of(part);
-        let outcome = file.replace(&content());
+        let outcome = file.replace(content());
         if outcome.is_err() && part == Part::Limits {
             // what it says is about to become less than what was sent
             file.forget();

@@ -249,19 +249,18 @@ impl Inner {
         let look = board.latest();
         let now = self.clock.now();
         let (boot, same) = (self.boot.clone(), look.clone());
-        self.replace_with(Part::Accounts, move || accounts::Written::new(&boot, &now, &same)).await;
+        self.replace_with(Part::Accounts, move || json(&accounts::Content::new(&boot, &now, &same))).await;
         // what cannot be kept is shown all the same: silence would be worse than a counter that is set back
         board.keep(&look);
     }
 
     async fn replace<T: serde::Serialize + Send + 'static>(&self, part: Part, content: T) {
-        self.replace_with(part, move || content).await;
+        self.replace_with(part, move || json(&content)).await;
     }
 
-    async fn replace_with<T: serde::Serialize>(&self, part: Part, content: impl FnOnce() -> T + Send + 'static) {
+    async fn replace_with(&self, part: Part, content: impl FnOnce() -> Vec<u8> + Send + 'static) {
         let Some(archive) = &self.archive else { return };
-        // these types have nothing that cannot be written as JSON; nothing is no content that anybody would read
-        let outcome = archive.replace(part, Box::new(move || serde_json::to_vec(&content()).unwrap_or_default())).await;
+        let outcome = archive.replace(part, Box::new(content)).await;
         let was_failing = {
             let mut failing = locked(&self.failing);
             let was_failing = failing.remove(&part);
@@ -277,6 +276,11 @@ impl Inner {
             Ok(()) | Err(_) => {}
         }
     }
+}
+
+/// These types have nothing that cannot be written as JSON; nothing is no content that anybody would read.
+fn json(content: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(content).unwrap_or_default()
 }
 
 /// A request that waits for a lease, until it has it or is given up.
@@ -357,7 +361,7 @@ fn recall(place: &Place, is_new: bool) -> (Files, Everything) {
     let mut ledger = Ledger::open(last, &place.boot, &now);
     // a disk that takes nothing now has perhaps taken nothing for a while
     let (content, _) = ledger.proposal(&place.boot, &now);
-    let outcome = limits.replace(&serde_json::to_vec(&content).unwrap_or_default());
+    let outcome = limits.replace(json(&content));
     let written = outcome.is_ok();
     if let Err(error) = outcome {
         tracing::error!("{} cannot be written ({error}): each limit is taken for spent", limits.path().display());

@@ -104,14 +104,16 @@ impl StateFile {
     }
 
     /// Replaces the content; after `Ok` it survives anything but the loss of the disk.
-    pub(super) fn replace(&mut self, body: &[u8]) -> io::Result<()> {
+    pub(super) fn replace(&mut self, body: impl Into<Vec<u8>>) -> io::Result<()> {
         if let Some(why) = &self.untouchable {
             return Err(io::Error::other(why.clone()));
         }
         let generation = self.generation + 1;
-        let digest = digest(self.kind, generation, body);
-        let mut bytes = format!("{MAGIC} {VERSION} {} {generation} {digest}\n", self.kind).into_bytes();
-        bytes.extend_from_slice(body);
+        let mut bytes = body.into();
+        let digest = digest(self.kind, generation, &bytes);
+        // a body can be large: there is no second one
+        let line = format!("{MAGIC} {VERSION} {} {generation} {digest}\n", self.kind);
+        drop(bytes.splice(..0, line.into_bytes()));
         let new = self.named("new");
         self.disk.write(&new, &bytes)?;
         match self.disk.rename(&self.path, &self.named("previous")) {

@@ -191,7 +191,7 @@ impl Scene {
         environment.extend(self.setting.secrets.clone());
         let reader = SecretReader::with_environment(environment);
         let loaded = load_text("exporter.yaml", &self.yaml(timeout), &reader).map_err(|refused| refused.to_string())?;
-        Ok(loaded.config.providers.into_iter().map(Arc::new).zip(loaded.connections).collect())
+        Ok(loaded.config.providers.into_iter().zip(loaded.connections).collect())
     }
 
     fn yaml(&self, timeout: &str) -> String {

@@ -56,7 +56,7 @@ impl Bench {
         telemetry.know_provider(&provider.name);
         telemetry.config_reloaded(true, at(0).wall);
         Self {
-            configs: provider.accounts,
+            configs: provider.accounts.clone(),
             connection: loaded.connections.remove(0),
             board: Arc::new(board),
             telemetry: Arc::new(telemetry),

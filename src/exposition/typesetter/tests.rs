@@ -110,8 +110,17 @@ fn a_buffer_comes_home_and_goes_when_nobody_needs_it() {
     let again = buffer.text(now(1), 500);
     assert_eq!(again.as_ptr(), place);
     drop(buffer.lend(again.into_bytes()));
-    buffer.give_back(now(301));
-    assert!(buffer.home().buffer.is_some(), "five minutes");
-    buffer.give_back(now(302));
-    assert!(buffer.home().buffer.is_none());
+    let is_kept_for = |seconds, most| {
+        let is_kept = |after| {
+            buffer.give_back(now(seconds + after));
+            buffer.home().buffer.is_some()
+        };
+        assert!(is_kept(most) && !is_kept(most + 1), "{seconds}");
+    };
+    is_kept_for(1, 10);
+    for (first, second, most) in [(1_000, 1_060, 180), (2_000, 3_000, 300), (4_000, 4_000, 10)] {
+        drop(buffer.lend(buffer.text(now(first), 9).into_bytes()));
+        drop(buffer.lend(buffer.text(now(second), 9).into_bytes()));
+        is_kept_for(second, most);
+    }
 }

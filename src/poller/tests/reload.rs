@@ -1,6 +1,92 @@
 //! What a reload keeps and what it does not.
 
+use std::fmt::Write as _;
+
 use super::*;
+use crate::config::{Change, ProviderConfig};
+use crate::poller::{Changes, Fleet, changes};
+use crate::providers::Connection;
+
+/// What a reload hands over: how a fleet differs from the entries before.
+fn differences(before: &[Arc<ProviderConfig>], fleet: Fleet) -> Changes {
+    let change = |(mut provider, connection): (Arc<ProviderConfig>, Connection)| {
+        let Some(known) = before.iter().find(|known| known.name == provider.name) else {
+            return (provider, Change::Everything(connection));
+        };
+        if *known == provider {
+            return (known.clone(), Change::Nothing);
+        }
+        for account in &mut Arc::get_mut(&mut provider).unwrap().accounts {
+            if let Some(same) = known.accounts.iter().find(|same| *same == account) {
+                *account = same.clone();
+            }
+        }
+        let goes_on = known.same_connection(&provider);
+        (provider, if goes_on { Change::Accounts(connection) } else { Change::Everything(connection) })
+    };
+    fleet.into_iter().map(change).collect()
+}
+
+/// A history of reloads, told by what was sent and by what is known in the end.
+async fn history(by_difference: bool) -> String {
+    let stage = Stage::new();
+    stage.always("/b", reply(1, "refused"));
+    stage.always("/x", reply(40, "balance 7"));
+    let handle = stage.play(&[]).await;
+    let p = |accounts: &[&str]| Entry { rate: (4, 30), login: true, ..Entry::new("p", accounts) };
+    let q = |accounts: &[&str]| Entry::new("q", accounts);
+    let mut asking = p(&["a", "b", "c", "d"]);
+    asking.accounts[2].1 = 2;
+    let fleets = [
+        vec![p(&["a", "b", "c"]), q(&["x", "y"])],
+        vec![p(&["a", "c"]), q(&["x", "y"])],
+        vec![p(&["a", "b", "c", "d"]), q(&["x", "y"])],
+        vec![q(&["x"]), Entry { interval: 30, ..p(&["a", "b", "c", "d"]) }],
+        vec![p(&["a", "b", "c", "d"]), q(&["x", "z", "y"])],
+        vec![asking, Entry::new("r", &["e"])],
+        vec![Entry { rate: (2, 40), ..p(&["d", "a"]) }, q(&["x", "y"]), Entry::new("r", &["e", "f"])],
+    ];
+    let mut told = String::new();
+    let mut before = Vec::new();
+    for entries in fleets {
+        let fleet = fleet(&entries);
+        let changes = if by_difference { differences(&before, fleet) } else { changes(fleet) };
+        before = changes.iter().map(|(provider, _)| provider.clone()).collect();
+        handle.change(changes).await;
+        sleep(secs(97)).await;
+        let view = stage.edge.board.view();
+        for status in view.accounts {
+            writeln!(told, "{status:?}").unwrap();
+        }
+        for status in view.providers {
+            writeln!(told, "{} {:?}", status.name, status.counts).unwrap();
+        }
+    }
+    handle.stop(secs(0)).await;
+    let sent = stage.sent();
+    assert!(sent.len() > 50 && sent.iter().any(|sent| sent.path == "/z"), "{sent:?}");
+    format!("{told}{sent:?}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_difference_comes_to_the_same_as_the_whole() {
+    assert_eq!(history(true).await, history(false).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_comes_back_is_polled_again_and_counts_on() {
+    let stage = Stage::new();
+    let handle = stage.play(&[Entry::new("p", &["a", "b"])]).await;
+    sleep(secs(100)).await;
+    let (polls, sent) = (stage.account("p", "b").polls, stage.count("/b"));
+    handle.configure(fleet(&[Entry::new("p", &["a"])])).await;
+    sleep(secs(200)).await;
+    assert_eq!(stage.count("/b"), sent);
+    handle.configure(fleet(&[Entry::new("p", &["a", "b"])])).await;
+    sleep(secs(200)).await;
+    assert!(stage.count("/b") >= sent + 3, "{}", stage.count("/b"));
+    assert_eq!(stage.account("p", "b").polls, polls + (stage.count("/b") - sent) as u64);
+}
 
 #[tokio::test(start_paused = true)]
 async fn what_stays_the_same_is_not_disturbed() {
@@ -79,21 +165,21 @@ async fn a_gate_is_kept_until_nothing_counts_and_nobody_has_it() {
     let stage = Stage::new();
     let entry = || Entry { rate: (1, 60), ..Entry::new("p", &["a"]) };
     let mut poller = Poller::new(stage.edge.clone(), 1);
-    poller.configure(fleet(&[entry()]));
+    poller.change(changes(fleet(&[entry()])));
     sleep(secs(1)).await;
     poller.begin_due();
     settle().await;
     // the poll has its slot, and is under way
-    poller.configure(Vec::new());
+    poller.change(Vec::new());
     assert_eq!(poller.gates.len(), 1);
     while let Some(ended) = poller.tasks.join_next_with_id().await {
         poller.end(ended);
     }
     sleep(secs(50)).await;
-    poller.configure(Vec::new());
+    poller.change(Vec::new());
     assert_eq!(poller.gates.len(), 1);
     sleep(secs(20)).await;
-    poller.configure(Vec::new());
+    poller.change(Vec::new());
     assert_eq!(poller.gates.len(), 0);
 }
 

@@ -232,10 +232,7 @@ pub(super) fn fleet(entries: &[Entry]) -> Fleet {
     let fleet = config.providers.into_iter().zip(entries).map(|(provider, entry)| {
         let puppet = |(name, _): &(String, u32)| Arc::new(Puppet(name.clone())) as Arc<dyn Provider>;
         let login = entry.login.then(|| Arc::new(PuppetLogin) as Arc<dyn Login>);
-        (
-            Arc::new(provider),
-            Connection { login, accounts: entry.accounts.iter().map(puppet).collect(), route: Route::default() },
-        )
+        (provider, Connection { login, accounts: entry.accounts.iter().map(puppet).collect(), route: Route::default() })
     });
     fleet.collect()
 }

@@ -236,7 +236,7 @@ impl Account {
                 detail: failure.detail.clone(),
                 remedy: failure.reason.remedy().to_owned(),
             }),
-            past: status.past.polls().iter().copied().filter_map(PastPoll::of).collect(),
+            past: status.past.polls().filter_map(PastPoll::of).collect(),
         }
     }
 }
