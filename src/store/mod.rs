@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -38,7 +38,7 @@ use sessions::Sessions;
 use state_file::{Found, StateFile};
 
 use crate::board::Board;
-use crate::clock::{BootTime, Clock};
+use crate::clock::{BootTime, Clock, Now};
 use crate::providers::Session;
 use crate::rate_limit::RateLimiter;
 
@@ -60,10 +60,12 @@ pub struct Store(Option<Arc<Inner>>);
 pub type Told = Box<dyn Fn(bool) + Send + Sync>;
 
 struct Inner {
-    /// `None` if there is a disk that cannot be used.
-    archive: Option<Archive>,
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
     boot: String,
+    /// Empty while the disk cannot be used; and the lock, if there has to be one.
+    archive: OnceLock<(Archive, Option<Lock>)>,
     ledger: Mutex<Ledger>,
     recalled: Mutex<Option<Recalled>>,
     sessions: Mutex<Sessions>,
@@ -72,7 +74,6 @@ struct Inner {
     told: Told,
     /// The parts whose last write failed.
     failing: Mutex<BTreeSet<Part>>,
-    _lock: Option<Lock>,
 }
 
 impl fmt::Debug for Inner {
@@ -109,43 +110,45 @@ impl Store {
         };
         let is_new = lock.as_ref().is_ok_and(|lock| lock.is_new);
         let taken = lock.map(|lock| (lock, recall(&place, is_new)));
-        let taken = taken.and_then(|(lock, (files, memory))| Ok((lock, Archive::start(files)?, memory)));
-        let (lock, archive, memory) = match taken {
-            Ok((lock, archive, memory)) => {
+        let taken = taken.and_then(|(lock, (files, memory))| Ok(((Archive::start(files)?, Some(lock)), memory)));
+        let (archive, memory) = match taken {
+            Ok((archive, memory)) => {
                 told(memory.written);
-                (Some(lock), Some(archive), memory)
+                (OnceLock::from(archive), memory)
             }
             Err(error) => {
                 let path = place.path.display();
                 tracing::error!(
-                    "the state {path} cannot be used ({error}): nothing survives a restart, and what was sent before \
-                     is taken for a full limit"
+                    "the state {path} cannot be used ({error}): until it can, nothing survives a restart, and what was \
+                     sent before is taken for a full limit"
                 );
                 told(false);
-                (None, None, Everything::unknown(&place))
+                (OnceLock::new(), Everything::unknown(&place))
             }
         };
-        Ok(Self::assembled(place, told, archive, memory, lock))
+        Ok(Self::assembled(place, told, archive, memory))
     }
 
     /// The same without a thread and a lock, for simulated time.
     pub fn open_inline(place: Place, is_new: bool, told: Told) -> Self {
         let (files, memory) = recall(&place, is_new);
-        Self::assembled(place, told, Some(Archive::Inline(Mutex::new(Box::new(files)))), memory, None)
+        Self::assembled(place, told, (Archive::Inline(Mutex::new(Box::new(files))), None).into(), memory)
     }
 
-    fn assembled(place: Place, told: Told, archive: Option<Archive>, memory: Everything, lock: Option<Lock>) -> Self {
+    fn assembled(place: Place, told: Told, archive: OnceLock<(Archive, Option<Lock>)>, memory: Everything) -> Self {
+        let Place { path, disk, clock, boot } = place;
         Self(Some(Arc::new(Inner {
+            path,
+            disk,
+            clock,
+            boot,
             archive,
-            clock: place.clock,
-            boot: place.boot,
             ledger: Mutex::new(memory.ledger),
             recalled: Mutex::new(Some(memory.accounts)),
             sessions: Mutex::new(memory.sessions),
             leasing: tokio::sync::Mutex::default(),
             told,
             failing: Mutex::default(),
-            _lock: lock,
         })))
     }
 
@@ -194,6 +197,7 @@ impl Store {
         let mut pause = LEAST_PAUSE;
         loop {
             tokio::time::sleep(pause).await;
+            inner.take_over().await;
             inner.make_up().await;
             if !board.is_kept() {
                 let began = inner.clock.now().boot;
@@ -233,6 +237,28 @@ impl Inner {
         self.replace(Part::Sessions, written).await;
     }
 
+    /// Takes over a state that could not be used when this began. What it says of the limits is from before, and
+    /// nothing is worse at the next start than a book that looks sound and knows nothing of this run.
+    async fn take_over(&self) {
+        if self.archive.get().is_some() {
+            return;
+        }
+        let (path, disk, now) = (self.path.clone(), self.disk.clone(), self.clock.now());
+        let opened = tokio::task::spawn_blocking(move || {
+            let lock = Lock::take(&named(&path, "lock")).ok()?;
+            let (mut files, [_, _, sessions]) = files_of(&path, &disk, &now);
+            files.limits.forget();
+            let kept = sessions.body().and_then(|body| parsed(&files.sessions, body));
+            Some((Archive::start(files).ok()?, lock, kept))
+        });
+        let Ok(Some((archive, lock, kept))) = opened.await else { return };
+        locked(&self.sessions).adopt(Sessions::open(kept, &self.boot, &self.clock.now()));
+        if self.archive.set((archive, Some(lock))).is_ok() {
+            tracing::info!("the state {} can be used now", self.path.display());
+            locked(&self.failing).extend([Part::Limits, Part::Sessions]);
+        }
+    }
+
     /// What the disk did not take is written as soon as it takes it. A renewed token: the one before is spent. What was
     /// sent: it may be long until the next request needs a lease, and who started before that would believe a file
     /// that does not know of it.
@@ -259,7 +285,7 @@ impl Inner {
     }
 
     async fn replace_with(&self, part: Part, content: impl FnOnce() -> Vec<u8> + Send + 'static) {
-        let Some(archive) = &self.archive else { return };
+        let Some((archive, _)) = self.archive.get() else { return };
         let outcome = archive.replace(part, Box::new(content)).await;
         let was_failing = {
             let mut failing = locked(&self.failing);
@@ -323,17 +349,21 @@ impl Everything {
     }
 }
 
+/// The files, and what was found of the limits, the accounts and the sessions.
+fn files_of(path: &Path, disk: &Arc<dyn Disk>, now: &Now) -> (Files, [Found; 3]) {
+    let suffix = now.wall.as_second().to_string();
+    let open = |path, kind| StateFile::open(disk.clone(), path, kind, &suffix);
+    let (limits, found_limits) = open(named(path, "limits"), "limits");
+    let (accounts, found_accounts) = open(path.to_owned(), "accounts");
+    let (sessions, found_sessions) = open(named(path, "sessions"), "sessions");
+    (Files { limits, accounts, sessions }, [found_limits, found_accounts, found_sessions])
+}
+
 /// What the files say, and the files themselves, ready to be written.
 fn recall(place: &Place, is_new: bool) -> (Files, Everything) {
     let now = place.clock.now();
-    let suffix = now.wall.as_second().to_string();
-    let open = |ending: Option<&str>, kind| {
-        let path = ending.map_or_else(|| place.path.clone(), |ending| named(&place.path, ending));
-        StateFile::open(place.disk.clone(), path, kind, &suffix)
-    };
-    let (mut limits, found_limits) = open(Some("limits"), "limits");
-    let (accounts, found_accounts) = open(None, "accounts");
-    let (sessions, found_sessions) = open(Some("sessions"), "sessions");
+    let (files, [found_limits, found_accounts, found_sessions]) = files_of(&place.path, &place.disk, &now);
+    let Files { mut limits, accounts, sessions } = files;
 
     let last: Option<ledger::Written> = match found_limits {
         // a lock that was there before says that there was a state, and it is gone

@@ -80,6 +80,13 @@ impl Sessions {
         (with == settings).then(|| (session.clone(), *obtained))
     }
 
+    /// Remembers these, too, but none instead of one that is remembered.
+    pub(super) fn adopt(&mut self, others: Self) {
+        for (provider, session) in others.0 {
+            self.0.entry(provider).or_insert(session);
+        }
+    }
+
     /// Remembers this one instead.
     pub(super) fn keep(&mut self, provider: &Arc<str>, settings: &str, session: &Session, obtained: BootTime) {
         self.0.insert(provider.to_string(), (settings.to_owned(), session.clone(), obtained));

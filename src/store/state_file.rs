@@ -43,6 +43,16 @@ pub(super) enum Found {
     Unusable(String),
 }
 
+impl Found {
+    /// The newest content that there is, be it the last one or not.
+    pub(super) fn body(&self) -> Option<&[u8]> {
+        match self {
+            Self::Last(body) | Self::Earlier(body) => Some(body),
+            Self::Nothing | Self::Unusable(_) => None,
+        }
+    }
+}
+
 /// What one name holds.
 enum Content {
     Absent,

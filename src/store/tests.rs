@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::brittle_disk::BrittleDisk;
 use super::*;
-use crate::clock::Now;
+use crate::clock::{Now, SystemClock};
 use crate::rate_limit::{Quota, Window};
 use crate::secret::Secret;
 
@@ -29,11 +29,15 @@ fn open(disk: &Arc<BrittleDisk>, is_new: bool) -> Store {
 
 /// How many requests a provider could be sent now.
 fn room(store: &Store) -> u32 {
+    room_at(store, Frozen.now().boot)
+}
+
+fn room_at(store: &Store, now: BootTime) -> u32 {
     let windows = vec![Window { requests: 10, per: Duration::from_secs(60) }];
     let limiter = Arc::new(Mutex::new(RateLimiter::new(Quota { windows })));
     store.know(&"p".into(), &limiter);
     let limiter = limiter.lock().unwrap();
-    limiter.remaining(Frozen.now().boot)[0]
+    limiter.remaining(now)[0]
 }
 
 #[test]
@@ -59,6 +63,45 @@ fn only_the_last_book_is_believed_and_only_in_its_place() {
     let disk = start();
     disk.rename(limits, Path::new("/state.limits.new")).unwrap();
     assert_eq!(room(&open(&disk, false)), 10, "a replacement that had no time to take its name");
+}
+
+/// How many requests a provider could be sent by a real state in this folder, and that state.
+fn started(folder: &Path) -> (Store, u32) {
+    let (path, clock) = (folder.join("state"), Arc::new(SystemClock));
+    let place = Place { path, disk: Arc::new(SystemDisk), clock: clock.clone(), boot: "b".to_owned() };
+    let store = Store::open(place, Box::new(|_| ())).unwrap();
+    let room = room_at(&store, clock.now().boot);
+    (store, room)
+}
+
+#[tokio::test]
+async fn a_state_that_can_be_used_after_all_says_nothing_of_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (board, lock) = (Board::default(), folder.path().join("state.lock"));
+    let (store, room) = started(folder.path());
+    assert_eq!(room, 10, "nothing was ever sent");
+    store.close(&board, Duration::from_secs(1)).await;
+    drop(store);
+    let (_, room) = started(folder.path());
+    assert_eq!(room, 10, "and that is written");
+    // where a folder stands no file can be opened
+    std::fs::remove_file(&lock).unwrap();
+    std::fs::create_dir(&lock).unwrap();
+    let (store, room) = started(folder.path());
+    assert_eq!(room, 0, "nobody knows");
+    let inner = store.0.as_ref().unwrap();
+    inner.take_over().await;
+    let before = std::fs::read(folder.path().join("state.limits")).unwrap();
+    std::fs::remove_dir(&lock).unwrap();
+    std::fs::write(&lock, "").unwrap();
+    inner.take_over().await;
+    inner.make_up().await;
+    let after = std::fs::read(folder.path().join("state.limits")).unwrap();
+    assert_ne!(before, after, "it is written again");
+    // killed
+    drop(store);
+    let (_, room) = started(folder.path());
+    assert_eq!(room, 0, "what was not known then is not known now");
 }
 
 fn session() -> Session {
