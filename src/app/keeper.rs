@@ -11,6 +11,7 @@ use crate::config::{Change, InForce};
 use crate::document::Problem;
 use crate::exposition::Telemetry;
 use crate::poller::{Changes, Handle};
+use crate::providers::Connection;
 use crate::service::ServiceManager;
 use crate::web;
 
@@ -18,6 +19,12 @@ use crate::web;
 pub(super) fn taken_apart(entries: Vec<(InForce, Change)>) -> (Vec<InForce>, Changes) {
     let both = |(entry, change): (InForce, Change)| (entry.clone(), (entry.config, change));
     entries.into_iter().map(both).unzip()
+}
+
+/// The entries whose secrets were replaced together with the configuration, with their new connections.
+fn with_other_secrets(before: &[InForce], after: &[(InForce, Change)]) -> Vec<(Arc<str>, Connection)> {
+    let others = after.iter().filter(|(entry, _)| entry.has_other_secrets(before));
+    others.filter_map(|(entry, change)| Some((entry.config.name.clone(), change.clone().connection()?))).collect()
 }
 
 /// For the log, whatever its form: the sketch of the place is for whoever asked.
@@ -77,9 +84,13 @@ impl Keeper {
             }
             Ok(Ok(loaded)) => {
                 self.board.hide_amounts(loaded.config.hide_amounts);
+                let with_others = with_other_secrets(&self.live, &loaded.entries);
                 let (live, changes) = taken_apart(loaded.entries);
                 self.live = live;
                 self.poller.change(changes).await;
+                for (provider, connection) in with_others {
+                    self.poller.reconnect(provider, connection).await;
+                }
                 self.telemetry.config_reloaded(true, now);
                 tracing::info!("the configuration was read again and is in force");
                 return Ok(());

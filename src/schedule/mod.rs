@@ -22,12 +22,15 @@ mod patience;
 
 pub use cause::Cause;
 pub use early::NotNow;
-pub use patience::Streak;
+pub use patience::{LOCKOUT_GUARD, REFUSALS_BEFORE_GUARD, Streak};
 
 /// First polls of a fleet are spread over this span per account …
 const SPREAD_PER_ACCOUNT: Duration = Duration::from_millis(10);
-/// … but over no more than this.
+/// … but over no more than this …
 const MOST_SPREAD: Duration = Duration::from_secs(2);
+/// … unless there are so many that this is more: a hundred thousand in two seconds would wait for each other until they
+/// time out.
+const LEAST_SPREAD_PER_ACCOUNT: Duration = Duration::from_micros(200);
 
 /// What the schedule must know of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +127,7 @@ impl Schedule {
     /// Makes the schedule be about this account, one of so many `accounts`, as [`replace`](Self::replace) does.
     pub fn set(&mut self, id: &AccountId, plan: Plan, accounts: usize, now: BootTime) {
         let Some(entry) = self.entries.get_mut(id) else {
-            let spread = (SPREAD_PER_ACCOUNT * u32::try_from(accounts).unwrap_or(u32::MAX)).min(MOST_SPREAD);
+            let spread = spread(accounts);
             let state = match self.leaving.remove(id) {
                 Some(serial) => State::Out { serial },
                 None => State::Waiting(now + phase(id, spread)),
@@ -250,6 +253,16 @@ impl Schedule {
         Some(due)
     }
 
+    /// Takes a turn back that was not used: the account is due at once, if it is still there.
+    pub fn returned(&mut self, turn: Turn, now: BootTime) {
+        if self.leaving.get(&turn.id) == Some(&turn.serial) {
+            self.leaving.remove(&turn.id);
+        } else if let Some(entry) = self.entries.get(&turn.id) {
+            let cause = entry.cause;
+            self.wait_until(&turn.id, now, cause);
+        }
+    }
+
     fn insert(&mut self, id: AccountId, entry: Entry) {
         if let State::Waiting(due) = entry.state {
             self.waiting.insert((due, id.clone()));
@@ -267,6 +280,12 @@ impl Schedule {
             self.waiting.insert((due, id.clone()));
         }
     }
+}
+
+/// Over how long the first polls of so many accounts are spread.
+fn spread(accounts: usize) -> Duration {
+    let accounts = u32::try_from(accounts).unwrap_or(u32::MAX);
+    SPREAD_PER_ACCOUNT.saturating_mul(accounts).min(MOST_SPREAD).max(LEAST_SPREAD_PER_ACCOUNT.saturating_mul(accounts))
 }
 
 /// The first instant of the account's rhythm after `now`.
@@ -312,6 +331,22 @@ mod tests {
         schedule.replace(&plans(&["a"], PLAN), at(1_000_000));
         let turn = schedule.take_due(at(1_000_020)).unwrap();
         (schedule, turn)
+    }
+
+    #[test]
+    fn a_turn_that_was_not_used_comes_again_at_once() {
+        let mut schedule = Schedule::default();
+        schedule.replace(&plans(&["a", "b"], PLAN), at(0));
+        let turns = [schedule.take_due(at(1_000)).unwrap(), schedule.take_due(at(1_000)).unwrap()];
+        let [first, second] = turns;
+        let (returned, left) = (first.id.clone(), second.id.clone());
+        schedule.returned(first, at(1_500));
+        assert_eq!(schedule.due(&returned), Some(at(1_500)));
+        schedule.replace(&BTreeMap::from([(returned.clone(), PLAN)]), at(1_500));
+        schedule.returned(second, at(1_500));
+        assert_eq!(schedule.due(&left), None, "it has left");
+        assert_eq!(schedule.take_due(at(1_500)).map(|turn| turn.id), Some(returned));
+        assert!(schedule.take_due(at(9_000)).is_none());
     }
 
     #[test]
@@ -361,6 +396,13 @@ mod tests {
         assert!(per_second.iter().all(|n| *n <= 3 * 1000 / 60), "{per_second:?}");
         let first: Vec<_> = names.iter().map(|name| phase(&id(name), MOST_SPREAD)).collect();
         assert!(first.iter().all(|offset| *offset < MOST_SPREAD));
+    }
+
+    #[test]
+    fn first_polls_come_soon_but_not_more_than_five_thousand_a_second() {
+        for (accounts, millis) in [(1, 10), (12, 120), (200, 2_000), (10_000, 2_000), (100_000, 20_000)] {
+            assert_eq!(spread(accounts), Duration::from_millis(millis), "{accounts}");
+        }
     }
 
     #[test]

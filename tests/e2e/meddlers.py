@@ -69,15 +69,7 @@ def failing_fsync(ground, chance, told):
                 arrived = len(ground.sandbox.arrivals())
                 until(lambda: len(ground.sandbox.arrivals()) > arrived, 20, "polling goes on")
                 life.kill()
-        # what could not be kept was shown all the same: here a counter may be set back
-        ground.counted.clear()
-        with ground.life() as life:
-            life.first_scrape()
-            arrived = len(ground.sandbox.arrivals())
-            time.sleep(3)
-            assert len(ground.sandbox.arrivals()) == arrived, "requests are sent into a window that may be full"
-            life.until(lambda scrape: written(scrape) == 1, 15, "the state is written again")
-            life.kill()
+        ground.judge_next_start()
         tried.append(error)
     # now and then, and killed at any time: the book never says less than was sent
     kills = 6

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::desk::{Desk, Style};
+use super::diary::note;
 use super::judge::{Judge, Tally, judge_arrivals};
 use super::machine::{Clocks, Drive, Log, Wire};
 use super::stage::{Entry, fleet, secs, settle};
@@ -153,9 +154,9 @@ impl World {
         }
     }
 
-    /// Trouble for so many hours, then calm in which everything must be well again.
-    pub(super) async fn run(mut self, hours: u64) -> Tally {
-        let end = self.clocks.real() + secs(hours * 3_600);
+    /// Trouble for so long, then calm in which everything must be well again.
+    pub(super) async fn run_for(mut self, span: Duration) -> Tally {
+        let end = self.clocks.real() + span;
         let life = loop {
             let life = self.start().await;
             let ended_well = self.live(&life).await;
@@ -270,7 +271,12 @@ impl World {
             board: board.clone(),
             telemetry: Arc::new(Telemetry::new().unwrap()),
         });
-        self.wire.log.lock().unwrap().life += 1;
+        let number = {
+            let mut log = self.wire.log.lock().unwrap();
+            log.life += 1;
+            log.life
+        };
+        note(self.clocks.real(), format_args!("=== life {number} in boot {}: {:?}", self.boots, self.written));
         let (handle, run) = Poller::new(edge.clone(), self.rng.u64(..)).start();
         let following = async move { store.follow(&board).await };
         let tasks = vec![tokio::spawn(run), tokio::spawn(following)];
@@ -346,6 +352,7 @@ impl World {
                 self.sound_since = None;
             }
             6..9 => {
+                note(self.clocks.real(), format_args!("the disk is mended"));
                 self.drive.disk.fail_with(None);
                 let full = *self.drive.full.lock().unwrap();
                 let healed = self.sound_since.is_none() && !full;
@@ -397,6 +404,7 @@ impl World {
             log.desks.values_mut().for_each(Desk::reloaded);
         }
         let fleet = self.fleet();
+        note(self.clocks.real(), format_args!("reload: {:?}", self.written));
         life.handle.configure(fleet).await;
         self.tally.reloads += 1;
     }
@@ -417,14 +425,12 @@ impl World {
                 let mut log = self.wire.log.lock().unwrap();
                 let life_now = log.life;
                 let desk = log.desk(name);
+                desk.reconnected(self.clocks.real());
                 if anew || desk.configured.is_none() {
-                    // those who are on their way to a login have the old ones
-                    desk.reconnected(self.clocks.real(), life_now);
-                } else {
-                    desk.reloaded();
-                    desk.outdated = true;
+                    desk.begins_anew(self.clocks.real(), life_now);
                 }
             }
+            note(self.clocks.real(), format_args!("other secrets for {name}, anew: {anew}"));
             life.handle.reconnect(provider.name.clone(), connection).await;
         }
     }
@@ -432,6 +438,8 @@ impl World {
     /// No disk is repaired by a crash: what could not be removed cannot be written at the next start.
     async fn end(&mut self, life: Life, well: bool) {
         let Life { edge, handle, tasks, unkept } = life;
+        let power = self.drive.disk.has_power();
+        note(self.clocks.real(), format_args!("end of the life, well: {well}, power: {power}"));
         if well {
             self.tally.stops += 1;
             handle.stop(secs(5)).await;
@@ -481,6 +489,7 @@ impl World {
             return;
         }
         self.tally.power_failures += 1;
+        note(self.clocks.real(), format_args!("the power fails"));
         let (written, certain) = *self.drive.accounts.lock().unwrap();
         let set_back = std::mem::take(&mut self.judge.set_back);
         let unwritten = set_back.into_iter().filter(|(at, _)| !certain || *at >= written);
