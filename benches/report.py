@@ -113,7 +113,9 @@ def write(kept):
             page = lambda path: num(row["pages"][path]["s"] * 1e3)
             more.append([f"{row['accounts']:,}", num(row["reload_s"] * 1e3), num(row["reload_cpu_ms"]),
                          num(row["within_50_ms_of_reloads"]), *(page(path) for path in ["/", "/api/v1/accounts", "/?q=account-0001&sort=funds"])])
-        parts.append("### Growth\n\n" + table(
+        at = sizes[-1]["machine"]
+        parts.append(f"### Growth\n\nMeasured {at['at']}, load {' '.join(at['load'])}. A hundred accounts are polled each 5 s, a thousand "
+                     "each 10 s, ten thousand each minute and a hundred thousand each ten minutes.\n\n" + table(
             ["accounts", "first answer ms", "all polled s", "CPU ms per poll", "gzip scrape µs per account", "plain µs per account",
              "resident MB", "kB per account", "at most MB"], lines)
             + "\nA reload that changes one account, the polls that were begun within 50 ms of their time meanwhile (in percent), and "

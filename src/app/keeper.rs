@@ -23,7 +23,7 @@ pub(super) fn taken_apart(entries: Vec<(InForce, Change)>) -> (Vec<InForce>, Cha
 
 /// The entries whose secrets were replaced together with the configuration, with their new connections.
 fn with_other_secrets(before: &[InForce], after: &[(InForce, Change)]) -> Vec<(Arc<str>, Connection)> {
-    let others = after.iter().filter(|(entry, _)| before.iter().any(|known| known.has_other_secrets_than(entry)));
+    let others = after.iter().filter(|(entry, _)| entry.has_other_secrets(before));
     others.filter_map(|(entry, change)| Some((entry.config.name.clone(), change.clone().connection()?))).collect()
 }
 

@@ -47,7 +47,7 @@ impl InForce {
         secrets: &SecretReader,
     ) -> Result<(Self, Change), Vec<Problem>> {
         // what changes while it is read is seen at the next look
-        let stamps = stamps(&config, secrets);
+        let stamps = secrets.stamps(&config);
         let unlocked = config.unlock(secrets)?;
         let seal = unlocked.seal();
         let known = before.iter().find(|known| known.config.name == config.name);
@@ -68,14 +68,14 @@ impl InForce {
         Ok((Self { config, stamps, seal }, change))
     }
 
-    /// True if it is an entry of the same name whose secrets are others.
-    pub fn has_other_secrets_than(&self, other: &Self) -> bool {
-        self.config.name == other.config.name && self.seal != other.seal
+    /// True if it is an entry of these, `before`, and its secrets were replaced together with the configuration.
+    pub fn has_other_secrets(&self, before: &[Self]) -> bool {
+        before.iter().any(|known| known.config.name == self.config.name && known.seal != self.seal)
     }
 
     /// Connects anew if a file of a secret has changed since the last look.
     pub fn look(&mut self, secrets: &SecretReader) -> Option<Result<Connection, Vec<Problem>>> {
-        let stamps = stamps(&self.config, secrets);
+        let stamps = secrets.stamps(&self.config);
         if stamps == self.stamps {
             return None;
         }
@@ -87,10 +87,6 @@ impl InForce {
         });
         Some(connected)
     }
-}
-
-fn stamps(config: &ProviderConfig, secrets: &SecretReader) -> Vec<Option<Stamp>> {
-    config.secrets().into_iter().map(|(_, source)| secrets.stamp(source)).collect()
 }
 
 #[cfg(test)]
@@ -159,6 +155,8 @@ mod tests {
         for (text, password) in [(P, "other"), (&*P.replace("username: p", "username: o"), "p")] {
             let entries = load(&[text, Q], password, &before).unwrap();
             assert!(matches!(entries[..], [(_, Change::Everything(_)), (_, Change::Nothing)]), "{entries:?}");
+            assert_eq!(entries[0].0.has_other_secrets(&before), password == "other");
+            assert!(!entries[1].0.has_other_secrets(&before) && !entries[0].0.has_other_secrets(&[]));
         }
         // what holds for all is no part of an entry's text
         let text = format!("defaults: {{ interval: 2m }}\nproviders:\n{P}{Q}");

@@ -26,8 +26,11 @@ pub use patience::{LOCKOUT_GUARD, REFUSALS_BEFORE_GUARD, Streak};
 
 /// First polls of a fleet are spread over this span per account …
 const SPREAD_PER_ACCOUNT: Duration = Duration::from_millis(10);
-/// … but over no more than this.
+/// … but over no more than this …
 const MOST_SPREAD: Duration = Duration::from_secs(2);
+/// … unless there are so many that this is more: a hundred thousand in two seconds would wait for each other until they
+/// time out.
+const LEAST_SPREAD_PER_ACCOUNT: Duration = Duration::from_micros(200);
 
 /// What the schedule must know of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +127,7 @@ impl Schedule {
     /// Makes the schedule be about this account, one of so many `accounts`, as [`replace`](Self::replace) does.
     pub fn set(&mut self, id: &AccountId, plan: Plan, accounts: usize, now: BootTime) {
         let Some(entry) = self.entries.get_mut(id) else {
-            let spread = (SPREAD_PER_ACCOUNT * u32::try_from(accounts).unwrap_or(u32::MAX)).min(MOST_SPREAD);
+            let spread = spread(accounts);
             let state = match self.leaving.remove(id) {
                 Some(serial) => State::Out { serial },
                 None => State::Waiting(now + phase(id, spread)),
@@ -279,6 +282,12 @@ impl Schedule {
     }
 }
 
+/// Over how long the first polls of so many accounts are spread.
+fn spread(accounts: usize) -> Duration {
+    let accounts = u32::try_from(accounts).unwrap_or(u32::MAX);
+    SPREAD_PER_ACCOUNT.saturating_mul(accounts).min(MOST_SPREAD).max(LEAST_SPREAD_PER_ACCOUNT.saturating_mul(accounts))
+}
+
 /// The first instant of the account's rhythm after `now`.
 fn next_in_rhythm(id: &AccountId, interval: Duration, now: BootTime) -> BootTime {
     let (now, every) = (now.since_boot().as_nanos(), interval.as_nanos().max(1));
@@ -387,6 +396,13 @@ mod tests {
         assert!(per_second.iter().all(|n| *n <= 3 * 1000 / 60), "{per_second:?}");
         let first: Vec<_> = names.iter().map(|name| phase(&id(name), MOST_SPREAD)).collect();
         assert!(first.iter().all(|offset| *offset < MOST_SPREAD));
+    }
+
+    #[test]
+    fn first_polls_come_soon_but_not_more_than_five_thousand_a_second() {
+        for (accounts, millis) in [(1, 10), (12, 120), (200, 2_000), (10_000, 2_000), (100_000, 20_000)] {
+            assert_eq!(spread(accounts), Duration::from_millis(millis), "{accounts}");
+        }
     }
 
     #[test]
