@@ -77,7 +77,9 @@ impl Check {
         let facts = api.facts();
         let site = common.as_ref().map(|c| site::of(facts, c.environment, c.base_url.as_deref(), node.path()));
         let site = site.and_then(|site| self.keep_one(site));
-        let way = common.as_ref().map(|c| Way::of(c.tls.as_ref(), c.proxy.as_deref(), site.as_ref(), node.path()));
+        let way = common
+            .as_ref()
+            .map(|c| Way::of(c.tls.as_ref(), c.proxy.as_deref(), c.keep_alive, site.as_ref(), node.path()));
         let way = way.and_then(|way| self.keep(way));
         if let Some(way) = &way {
             let unusable = way.secrets().into_iter().filter_map(|(key, source)| unusable(key, source));

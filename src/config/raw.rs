@@ -96,6 +96,10 @@ pub(super) struct Provider {
     /// the environment says. If it refuses, there is no other way.
     #[serde(default)]
     pub(super) proxy: Option<String>,
+    /// Uses a connection for one request after another, if the next one comes within 4s. It is meant for large fleets:
+    /// each answer takes at least 100ms more, in which nothing may come behind it.
+    #[serde(default)]
+    pub(super) keep_alive: bool,
     /// The accounts. Their names are unique in the whole file.
     #[schemars(with = "Vec<serde_json::Value>")]
     #[serde(rename = "accounts")]
@@ -104,7 +108,7 @@ pub(super) struct Provider {
 
 /// The keys of [`Provider`].
 pub(super) const PROVIDER_KEYS: &[&str] =
-    &["name", "api", "environment", "base_url", "rate_limit", "tls", "proxy", "accounts"];
+    &["name", "api", "environment", "base_url", "rate_limit", "tls", "proxy", "keep_alive", "accounts"];
 
 /// One account.
 #[derive(Debug, serde::Deserialize, JsonSchema)]
