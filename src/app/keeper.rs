@@ -92,6 +92,7 @@ impl Keeper {
             }
             Ok(Ok(loaded)) => {
                 self.board.hide_amounts(loaded.config.hide_amounts);
+                self.board.tell_every_reason(loaded.config.every_reason);
                 let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
                 self.live = live;
                 self.poller.configure(fleet).await;

@@ -248,6 +248,7 @@ fn opened(
 /// Lets the board know whether amounts are hidden, and what an earlier run knew of the accounts that are configured.
 fn recall(store: &Store, loaded: &Loaded, board: &Board) {
     board.hide_amounts(loaded.config.hide_amounts);
+    board.tell_every_reason(loaded.config.every_reason);
     let Some(recalled) = store.recalled() else { return };
     let configured = loaded.config.providers.iter().flat_map(|provider| &provider.accounts);
     let known = configured.filter_map(|config| {

@@ -25,6 +25,7 @@ pub(super) fn check(root: &Node) -> Result<Config, Vec<Problem>> {
     let file = check.keep(root.read_all::<raw::File>());
     let defaults = file.as_ref().map(|file| file.defaults);
     let hide_amounts = file.as_ref().is_some_and(|file| file.web.hide_amounts);
+    let every_reason = file.as_ref().is_none_or(|file| file.metrics.every_reason);
     let state = file.and_then(|file| file.state).map(|state| state.file);
     if state.as_ref().is_some_and(|file| file.file_name().is_none()) {
         let message = "expected the name of a file, such as /var/lib/balance-exporter/state";
@@ -38,7 +39,11 @@ pub(super) fn check(root: &Node) -> Result<Config, Vec<Problem>> {
         let message = format!("expected at most {MOST_ACCOUNTS} accounts in all");
         check.problems.push(Problem::at("providers", message).with_the_key());
     }
-    if check.problems.is_empty() { Ok(Config { state, hide_amounts, providers }) } else { Err(check.problems) }
+    if check.problems.is_empty() {
+        Ok(Config { state, hide_amounts, every_reason, providers })
+    } else {
+        Err(check.problems)
+    }
 }
 
 #[derive(Default)]
