@@ -9,13 +9,10 @@ use std::time::Duration;
 use crate::clock::BootTime;
 use crate::failure::{ErrorReason, Failure};
 use crate::providers::{Renewal, Session};
+use crate::schedule::{LOCKOUT_GUARD, REFUSALS_BEFORE_GUARD};
 
-/// After a failed login nobody tries again for this long; refusals double it …
+/// After a failed login nobody tries again for this long; refusals double it, and soon the credentials are guarded.
 const LEAST_HOLD: Duration = Duration::from_secs(5);
-/// … up to this, to protect the credentials from being locked.
-const REFUSED_HOLD: Duration = Duration::from_secs(5 * 60);
-/// Refusals in a row after which the full hold applies.
-const REFUSALS_BEFORE_GUARD: u32 = 3;
 
 /// What a request that needs a session is to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -96,7 +93,7 @@ impl SessionKeeper {
         }
         let hold = if failure.reason == ErrorReason::Auth {
             self.refusals = self.refusals.saturating_add(1);
-            if self.refusals >= REFUSALS_BEFORE_GUARD { REFUSED_HOLD } else { LEAST_HOLD * (1 << self.refusals) }
+            if self.refusals >= REFUSALS_BEFORE_GUARD { LOCKOUT_GUARD } else { LEAST_HOLD * (1 << self.refusals) }
         } else {
             LEAST_HOLD
         };

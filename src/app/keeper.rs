@@ -1,5 +1,6 @@
 //! Keeps the daemon on the configuration that is in force: reloads, and secrets that change.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,9 +8,10 @@ use super::Origin;
 use super::watch::Watch;
 use crate::board::Board;
 use crate::clock::Clock;
-use crate::config::{Loaded, ProviderConfig, SecretReader, Stamp};
+use crate::config::{Loaded, ProviderConfig, Stamp};
 use crate::exposition::Telemetry;
 use crate::poller::{Fleet, Handle};
+use crate::providers::Connection;
 use crate::service::ServiceManager;
 use crate::web;
 
@@ -20,19 +22,24 @@ pub(super) struct LiveProvider {
 }
 
 /// What the app keeps of a configuration, and what it hands to the poller.
-pub(super) fn taken_apart(loaded: Loaded, secrets: &SecretReader) -> (Vec<LiveProvider>, Fleet) {
-    let providers = loaded.config.providers.into_iter().zip(loaded.connections);
+pub(super) fn taken_apart(loaded: Loaded) -> (Vec<LiveProvider>, Fleet) {
+    let providers = loaded.config.providers.into_iter().zip(loaded.connections).zip(loaded.stamps);
     providers
-        .map(|(config, connection)| {
+        .map(|((config, connection), stamps)| {
             let config = Arc::new(config);
-            let live = LiveProvider { config: config.clone(), stamps: stamps(&config, secrets) };
-            (live, (config, connection))
+            (LiveProvider { config: config.clone(), stamps }, (config, connection))
         })
         .unzip()
 }
 
-fn stamps(config: &ProviderConfig, secrets: &SecretReader) -> Vec<Option<Stamp>> {
-    config.secrets().into_iter().map(|(_, source)| secrets.stamp(source)).collect()
+/// The entries whose secrets were replaced together with the configuration, with their new connections.
+fn with_other_secrets(before: &[LiveProvider], after: &[LiveProvider], fleet: &Fleet) -> Vec<(Arc<str>, Connection)> {
+    let known: HashMap<_, _> = before.iter().map(|provider| (&provider.config.name, provider)).collect();
+    let others = after
+        .iter()
+        .zip(fleet)
+        .filter(|(after, _)| known.get(&after.config.name).is_some_and(|before| before.stamps != after.stamps));
+    others.map(|(_, (config, connection))| (config.name.clone(), connection.clone())).collect()
 }
 
 /// For the log, whatever its form: the sketch of the place is for whoever asked.
@@ -93,9 +100,13 @@ impl Keeper {
             Ok(Ok(loaded)) => {
                 self.board.hide_amounts(loaded.config.hide_amounts);
                 self.board.tell_every_reason(loaded.config.every_reason);
-                let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
+                let (live, fleet) = taken_apart(loaded);
+                let with_others = with_other_secrets(&self.live, &live, &fleet);
                 self.live = live;
                 self.poller.configure(fleet).await;
+                for (provider, connection) in with_others {
+                    self.poller.reconnect(provider, connection).await;
+                }
                 self.telemetry.config_reloaded(true, now);
                 tracing::info!("the configuration was read again and is in force");
                 return Ok(());
@@ -132,7 +143,7 @@ impl Keeper {
         let secrets = self.origin.secrets();
         for provider in &mut self.live {
             let LiveProvider { config, stamps: known } = provider;
-            let stamps = stamps(config, &secrets);
+            let stamps = secrets.stamps(config);
             if stamps == *known {
                 continue;
             }

@@ -151,7 +151,7 @@ impl App {
         let mut polling = tokio::spawn(polling);
         let place = loaded.config.state.clone();
         recall(&store, &loaded, &board);
-        let (live, fleet) = taken_apart(loaded, &self.origin.secrets());
+        let (live, fleet) = taken_apart(loaded);
         poller.configure(fleet).await;
         telemetry.config_reloaded(true, self.clock.now().wall);
 

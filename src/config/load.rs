@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
 
-use super::secret_reader::{SecretReader, open};
+use super::secret_reader::{SecretReader, Stamp, open};
 use super::{Config, ProviderConfig};
 use crate::document::Problems;
 use crate::providers::Connection;
@@ -19,6 +19,8 @@ pub struct Loaded {
     pub config: Config,
     /// One per provider, in its order.
     pub connections: Vec<Connection>,
+    /// One per provider, in its order: what its secrets' files looked like just before they were read.
+    pub stamps: Vec<Vec<Option<Stamp>>>,
 }
 
 /// Why a configuration cannot be used, for people: every problem, with its place. No value is shown.
@@ -57,13 +59,15 @@ pub fn text_of(path: &Path) -> Result<(String, String), Refused> {
 pub fn load_text(name: &str, text: &str, secrets: &SecretReader) -> Result<Loaded, Refused> {
     let refused = |problems: Problems| Refused(problems.render(name, text));
     let config = Config::parse(text).map_err(refused)?;
+    // a file that is replaced between the two looks is read again, and not taken for the one that was read
+    let stamps = config.providers.iter().map(|provider| secrets.stamps(provider)).collect();
     let (connections, problems): (Vec<_>, Vec<_>) =
         config.providers.iter().map(|provider: &ProviderConfig| provider.connect(secrets)).partition(Result::is_ok);
     let problems: Vec<_> = problems.into_iter().filter_map(Result::err).flatten().collect();
     if !problems.is_empty() {
         return Err(refused(problems.into()));
     }
-    Ok(Loaded { config, connections: connections.into_iter().filter_map(Result::ok).collect() })
+    Ok(Loaded { config, connections: connections.into_iter().filter_map(Result::ok).collect(), stamps })
 }
 
 fn read(path: &Path) -> Result<String, String> {

@@ -156,6 +156,11 @@ impl ProviderConfig {
         self.api.facts().name == other.api.facts().name && self.site == other.site && self.own == other.own
     }
 
+    /// True if the other entry's requests take the same way: proxy, authorities and the like.
+    pub fn same_way(&self, other: &Self) -> bool {
+        self.way == other.way
+    }
+
     /// The secrets that [`connect`](Self::connect) reads, each with the key its source is written under.
     pub fn secrets(&self) -> Vec<(&'static str, &Source)> {
         self.settings.secrets().into_iter().chain(self.way.secrets()).collect()

@@ -3,13 +3,13 @@
 //!
 //! The loop keeps the turns and the tasks do the work, so that a task that panics costs one account one poll.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::{Id, JoinError, JoinSet};
 
 mod gate;
@@ -22,7 +22,7 @@ mod walk;
 use gate::{Gate, sleep_until};
 use journal::Journal;
 pub use trace::{Trace, Traced};
-use walk::{Link, Sessions, Walk};
+use walk::{Halt, Link, Sessions, Walk};
 
 use crate::account::AccountId;
 use crate::board::{AccountStatus, Board, Filing, Progress, Snapshot};
@@ -138,9 +138,20 @@ pub async fn poll_once(
         return Err(Failure::new(ErrorReason::Internal, "the account does not belong to the provider"));
     };
     let link = edge.link(provider, &connection, Arc::default(), 0);
-    Walk { edge: &edge, config: account, provider: &**adapter, link: &link, gate: &gate, trace: Some(trace) }
-        .poll()
-        .await
+    let superseded = &Notify::new();
+    let walk = Walk {
+        edge: &edge,
+        config: account,
+        provider: &**adapter,
+        link: &link,
+        gate: &gate,
+        superseded,
+        trace: Some(trace),
+    };
+    walk.poll().await.map_err(|halt| match halt {
+        Halt::Failed(failure) => failure,
+        Halt::Superseded => Failure::new(ErrorReason::Internal, "something took its place; this is a bug"),
+    })
 }
 
 /// An account as the loop polls it.
@@ -156,6 +167,8 @@ struct Poll {
     turn: Turn,
     config: Arc<AccountConfig>,
     began: BootTime,
+    /// Tells it that it asks with settings or secrets that are no longer in force.
+    superseded: Arc<Notify>,
 }
 
 /// The loop's own state.
@@ -168,7 +181,7 @@ pub struct Poller {
     links: BTreeMap<Arc<str>, (Arc<ProviderConfig>, Arc<Link>)>,
     /// The sessions of entries that have left, for as long as somebody is on the way with them.
     left: BTreeMap<Arc<str>, (Arc<ProviderConfig>, Weak<Sessions>, u32)>,
-    tasks: JoinSet<Result<Snapshot, Failure>>,
+    tasks: JoinSet<Result<Snapshot, Halt>>,
     under_way: HashMap<Id, Poll>,
     journal: Journal,
 }
@@ -267,6 +280,17 @@ impl Poller {
                 self.schedule.expedite(id, now.boot);
             }
         }
+        let stays = |name: &str| {
+            let (before, after) = (self.links.get(name)?.0.as_ref(), links.get(name)?.0.as_ref());
+            Some(before.same_connection(after) && before.same_way(after))
+        };
+        let staying: HashSet<_> = self.links.keys().filter(|name| stays(name) == Some(true)).collect();
+        for Poll { config, superseded, .. } in self.under_way.values() {
+            let asks_the_same = targets.get(&config.id).is_some_and(|target| target.config.asks == config.asks);
+            if !asks_the_same || !staying.contains(&config.id.provider) {
+                superseded.notify_one();
+            }
+        }
         for (name, (provider, link)) in self.links.iter().filter(|(name, _)| !links.contains_key(*name)) {
             self.edge.telemetry.forget_provider(name);
             let sessions = Arc::downgrade(&link.sessions);
@@ -305,6 +329,9 @@ impl Poller {
             let (config, gate) = (config.clone(), target.gate.clone());
             *target = Arc::new(Target { config, adapter, link: link.clone(), gate });
             self.schedule.retry(&target.config.id, now.boot);
+        }
+        for Poll { superseded, .. } in self.under_way.values().filter(|poll| &*poll.config.id.provider == name) {
+            superseded.notify_one();
         }
         for id in self.targets.keys().filter(|id| &*id.provider == name) {
             self.show_next(id, now);
@@ -356,21 +383,36 @@ impl Poller {
             self.edge.board.set_progress(&turn.id, Progress::Asking);
             let config = target.config.clone();
             let edge = self.edge.clone();
+            let superseded = Arc::new(Notify::new());
+            let told = superseded.clone();
             let task = self.tasks.spawn(async move {
                 let Target { config, adapter, link, gate } = &*target;
-                Walk { edge: &edge, config, provider: &**adapter, link, gate, trace: None }.poll().await
+                let (edge, provider, superseded) = (&edge, &**adapter, &told);
+                Walk { edge, config, provider, link, gate, superseded, trace: None }.poll().await
             });
-            self.under_way.insert(task.id(), Poll { turn, config, began: now });
+            self.under_way.insert(task.id(), Poll { turn, config, began: now, superseded });
         }
     }
 
-    fn end(&mut self, ended: Result<(Id, Result<Snapshot, Failure>), JoinError>) {
+    fn end(&mut self, ended: Result<(Id, Result<Snapshot, Halt>), JoinError>) {
         let (id, outcome) = match ended {
             Ok((id, outcome)) => (id, outcome),
-            Err(error) => (error.id(), Err(Failure::new(ErrorReason::Internal, "the poll panicked; this is a bug"))),
+            Err(error) => {
+                (error.id(), Err(Failure::new(ErrorReason::Internal, "the poll panicked; this is a bug").into()))
+            }
         };
-        let Some(Poll { turn, config, began }) = self.under_way.remove(&id) else { return };
+        let Some(Poll { turn, config, began, .. }) = self.under_way.remove(&id) else { return };
         let now = self.edge.clock.now();
+        let outcome = match outcome {
+            Ok(snapshot) => Ok(snapshot),
+            Err(Halt::Failed(failure)) => Err(failure),
+            Err(Halt::Superseded) => {
+                self.schedule.returned(turn, now.boot);
+                self.edge.board.set_progress(&config.id, Progress::Resting);
+                self.show_next(&config.id, now);
+                return;
+            }
+        };
         let before = self.edge.board.account(&config.id);
         self.schedule.finished(turn, outcome.as_ref().map(|_| ()), now.boot, self.random.f64());
         let filing = self.edge.board.file(&config, outcome.clone(), now);

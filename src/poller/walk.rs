@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Notify, Semaphore};
 
 use super::Edge;
-use super::gate::Gate;
+use super::gate::{Gate, Slot};
 use super::trace::Trace;
 use crate::board::Snapshot;
 use crate::config::AccountConfig;
@@ -50,12 +50,29 @@ pub(super) struct Walk<'a> {
     pub(super) provider: &'a dyn Provider,
     pub(super) link: &'a Link,
     pub(super) gate: &'a Gate,
+    /// Told when other settings or secrets have taken the place of these: nothing more is to be sent with them.
+    pub(super) superseded: &'a Notify,
     pub(super) trace: Option<&'a Trace>,
+}
+
+/// Why a poll brought nothing.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// It failed.
+    Failed(Failure),
+    /// It gave up its place in the queue, so that whoever comes after it asks as things are now.
+    Superseded,
+}
+
+impl From<Failure> for Halt {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
 }
 
 impl Walk<'_> {
     /// Polls the account once.
-    pub(super) async fn poll(&self) -> Result<Snapshot, Failure> {
+    pub(super) async fn poll(&self) -> Result<Snapshot, Halt> {
         let outcome = self.steps().await;
         if outcome.is_ok() {
             self.gate.served();
@@ -74,7 +91,16 @@ impl Walk<'_> {
         step
     }
 
-    async fn steps(&self) -> Result<Snapshot, Failure> {
+    /// Waits for a slot, unless what would be sent is out of date before it comes.
+    async fn slot(&self) -> Result<Slot<'_>, Halt> {
+        tokio::select! {
+            biased;
+            () = self.superseded.notified() => Err(Halt::Superseded),
+            slot = self.gate.slot(&self.config.id) => Ok(slot),
+        }
+    }
+
+    async fn steps(&self) -> Result<Snapshot, Halt> {
         let known = self.edge.board.account(&self.config.id);
         let identity = known.as_ref().and_then(|status| status.identity.clone());
         let postmark = known.and_then(|status| status.postmark.clone());
@@ -95,10 +121,10 @@ impl Walk<'_> {
                 if let Some(taken) = taken {
                     match self.heard(step(now.wall, &replies))? {
                         Step::Send(_) => {}
-                        Step::Done(reading) => return Snapshot::of(self.config, reading, taken),
+                        Step::Done(reading) => return Ok(Snapshot::of(self.config, reading, taken)?),
                         Step::SessionOver { renewal, failure } => {
                             let Some(held) = session.as_ref().filter(|_| !renewed.contains(&renewal)) else {
-                                return Err(failure);
+                                return Err(failure.into());
                             };
                             renewed.push(renewal);
                             self.link.sessions.keeper.lock().await.over(held, renewal);
@@ -108,15 +134,15 @@ impl Walk<'_> {
                 }
                 requests += 1;
                 if requests > MOST_REQUESTS {
-                    return Err(broken("asks for request after request"));
+                    return Err(broken("asks for request after request").into());
                 }
-                let slot = self.gate.slot(&self.config.id).await;
+                let slot = self.slot().await?;
                 // it is closed by nobody
                 let signing = if self.provider.signs() { self.link.signing.acquire().await.ok() } else { None };
                 // only now is it known when the request leaves, and it may be signed with that time
                 let now = self.edge.clock.now();
                 let Step::Send(request) = step(now.wall, &replies)? else {
-                    return Err(broken("has no request to send where it must"));
+                    return Err(broken("has no request to send where it must").into());
                 };
                 drop(signing);
                 taken.get_or_insert(now);
@@ -126,14 +152,14 @@ impl Walk<'_> {
     }
 
     /// A session, if the provider wants one: the one that is held, or a new one.
-    async fn session(&self, left: &mut Duration) -> Result<Option<Held>, Failure> {
+    async fn session(&self, left: &mut Duration) -> Result<Option<Held>, Halt> {
         let Some(login) = &self.link.login else { return Ok(None) };
         let terms = Terms { secrets: self.link.secrets, once: login.begins_with().is_some() };
         let mut sessions = self.link.sessions.keeper.lock().await;
         let now = self.edge.clock.now();
         let renew = match sessions.want(now.boot, terms) {
             Want::Use(held) => return Ok(Some(held)),
-            Want::Refused(failure) => return Err(failure),
+            Want::Refused(failure) => return Err(failure.into()),
             Want::Obtain(renew) => renew,
         };
         let mut replies = Vec::new();
@@ -148,7 +174,7 @@ impl Walk<'_> {
                 Ok(LoginStep::Done(session)) => break Ok(session),
                 Err(failure) => break Err(failure),
             }
-            let slot = self.gate.slot(&self.config.id).await;
+            let slot = self.slot().await?;
             // as above: only now is it known when the request leaves
             let now = self.edge.clock.now();
             let request = match step(now.wall, &replies) {
@@ -181,7 +207,7 @@ impl Walk<'_> {
             Err(mut failure) => {
                 failure.detail = format!("login: {}", failure.detail);
                 sessions.failed(&failure, now.boot, terms);
-                Err(failure)
+                Err(failure.into())
             }
         }
     }

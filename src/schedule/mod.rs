@@ -22,7 +22,7 @@ mod patience;
 
 pub use cause::Cause;
 pub use early::NotNow;
-pub use patience::Streak;
+pub use patience::{LOCKOUT_GUARD, REFUSALS_BEFORE_GUARD, Streak};
 
 /// First polls of a fleet are spread over this span per account …
 const SPREAD_PER_ACCOUNT: Duration = Duration::from_millis(10);
@@ -240,6 +240,16 @@ impl Schedule {
         Some(due)
     }
 
+    /// Takes a turn back that was not used: the account is due at once, if it is still there.
+    pub fn returned(&mut self, turn: Turn, now: BootTime) {
+        if self.leaving.get(&turn.id) == Some(&turn.serial) {
+            self.leaving.remove(&turn.id);
+        } else if let Some(entry) = self.entries.get(&turn.id) {
+            let cause = entry.cause;
+            self.wait_until(&turn.id, now, cause);
+        }
+    }
+
     fn insert(&mut self, id: AccountId, entry: Entry) {
         if let State::Waiting(due) = entry.state {
             self.waiting.insert((due, id.clone()));
@@ -302,6 +312,22 @@ mod tests {
         schedule.replace(&plans(&["a"], PLAN), at(1_000_000));
         let turn = schedule.take_due(at(1_000_020)).unwrap();
         (schedule, turn)
+    }
+
+    #[test]
+    fn a_turn_that_was_not_used_comes_again_at_once() {
+        let mut schedule = Schedule::default();
+        schedule.replace(&plans(&["a", "b"], PLAN), at(0));
+        let turns = [schedule.take_due(at(1_000)).unwrap(), schedule.take_due(at(1_000)).unwrap()];
+        let [first, second] = turns;
+        let (returned, left) = (first.id.clone(), second.id.clone());
+        schedule.returned(first, at(1_500));
+        assert_eq!(schedule.due(&returned), Some(at(1_500)));
+        schedule.replace(&BTreeMap::from([(returned.clone(), PLAN)]), at(1_500));
+        schedule.returned(second, at(1_500));
+        assert_eq!(schedule.due(&left), None, "it has left");
+        assert_eq!(schedule.take_due(at(1_500)).map(|turn| turn.id), Some(returned));
+        assert!(schedule.take_due(at(9_000)).is_none());
     }
 
     #[test]

@@ -15,9 +15,9 @@ const EARLY_RETRY_SPREAD: Duration = Duration::from_secs(2);
 /// The longest that back-off alone keeps an account waiting.
 const MOST_BACKOFF: Duration = Duration::from_secs(15 * 60);
 /// So many refusals in a row, and the provider is left alone for a while: it may be about to lock us out.
-pub(super) const REFUSALS_BEFORE_GUARD: u32 = 3;
+pub const REFUSALS_BEFORE_GUARD: u32 = 3;
 /// How long it is left alone at least.
-pub(super) const LOCKOUT_GUARD: Duration = Duration::from_secs(5 * 60);
+pub const LOCKOUT_GUARD: Duration = Duration::from_secs(5 * 60);
 
 /// The failures of an account since its last good poll.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

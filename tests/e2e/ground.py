@@ -108,6 +108,19 @@ class Ground:
     def total(self, name):
         return sum(value for place, value in self.counted.items() if place[0] == name)
 
+    def judge_next_start(self):
+        """The start after a disk that did not take what was sent: it waits as if each window were full. Returns its log."""
+        # what could not be kept was shown all the same: here a counter may be set back
+        self.counted.clear()
+        with self.life() as life:
+            life.first_scrape()
+            arrived = len(self.sandbox.arrivals())
+            time.sleep(3)
+            assert len(self.sandbox.arrivals()) == arrived, "requests are sent into a window that may be full"
+            life.until(lambda scrape: written(scrape) == 1, 15, "the state is written again")
+            life.kill()
+            return life.log
+
     def judge_arrivals(self):
         """Over all lives: what the configuration promises, and what the providers themselves allow."""
         arrivals = self.sandbox.arrivals()

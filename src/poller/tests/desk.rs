@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::machine::Asked;
 use super::stage::secs;
 
-/// Whoever was on the way when the secrets changed has the old ones, and a session of those is not kept.
-const EXCUSED: Duration = secs(3_600);
+/// Whoever was on the way when the secrets changed had the old ones, and a session of those is not kept.
+const EXCUSED: Duration = secs(30);
 
 /// How refresh tokens are replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +57,8 @@ pub(super) struct Desk {
     pub(super) in_flight: u32,
     /// Refusals in a row in this life, and when the last one was heard.
     refusals: (u32, Duration),
-    /// The secrets were replaced, and whoever asks next may have waited with the old ones: their refusal says nothing.
-    pub(super) outdated: bool,
+    /// When the secrets were replaced last. What is on the way since before that says nothing of the new ones.
+    secrets_since: Duration,
     /// The last answer was that the refresh token is not known.
     grant_refused: bool,
     /// After new secrets, or damage to a file, what was handed out before says nothing for a while.
@@ -92,7 +92,7 @@ impl Desk {
             refusing: false,
             in_flight: 0,
             refusals: (0, Duration::ZERO),
-            outdated: false,
+            secrets_since: Duration::ZERO,
             grant_refused: false,
             excused_until: Duration::ZERO,
             replaced_in: 0,
@@ -114,10 +114,15 @@ impl Desk {
     }
 
     /// The exporter was given the secrets anew, in the same life.
-    pub(super) fn reconnected(&mut self, now: Duration, life: u64) {
+    pub(super) fn reconnected(&mut self, now: Duration) {
+        self.secrets_since = now;
+        self.refusals.0 = 0;
+    }
+
+    /// And what it had obtained with the old ones is good for nothing.
+    pub(super) fn begins_anew(&mut self, now: Duration, life: u64) {
         self.excused_until = now + EXCUSED;
         self.replaced_in = life;
-        self.refusals.0 = 0;
     }
 
     /// The configuration has changed: an entry that comes back begins anew.
@@ -207,12 +212,12 @@ impl Desk {
         Answer { status: 200, body, number: Some(number) }
     }
 
-    /// The answer has arrived, at this time.
-    pub(super) fn delivered(&mut self, answer: &Answer, at: Duration) {
+    /// The answer to what was asked has arrived, at this time.
+    pub(super) fn delivered(&mut self, answer: &Answer, asked: Duration, at: Duration) {
         if let Some(number) = answer.number {
             self.issued[number].delivered = true;
             self.refusals.0 = 0;
-        } else if answer.status == 401 && !self.outdated {
+        } else if answer.status == 401 && asked >= self.secrets_since {
             self.refusals = (self.refusals.0 + 1, at);
         }
     }

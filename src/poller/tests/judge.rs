@@ -68,6 +68,7 @@ struct Seen {
     polls: u64,
     next_poll: Timestamp,
     interval: Duration,
+    last_success: Option<i64>,
     wall: i64,
     boot: Duration,
 }
@@ -133,7 +134,8 @@ impl Judge {
         for status in board.latest().accounts {
             if let Some(next_poll) = status.next_poll.filter(|_| status.poll_success) {
                 let (polls, interval) = (status.polls, status.config.interval);
-                let seen = Seen { polls, next_poll, interval, wall: shift.wall, boot: shift.booted };
+                let last_success = status.last_success.map(Timestamp::as_millisecond);
+                let seen = Seen { polls, next_poll, interval, last_success, wall: shift.wall, boot: shift.booted };
                 self.seen.insert(status.config.id.account.to_string(), seen);
             }
         }
@@ -143,7 +145,9 @@ impl Judge {
     pub(super) fn promised(&self, status: &AccountStatus, clocks: &Clocks) -> Option<Duration> {
         let shift = *clocks.1.lock().unwrap();
         let seen = self.seen.get(&*status.config.id.account)?;
-        let same = seen.polls == status.polls && seen.interval == status.config.interval;
+        // what is recalled may be from long before, when the account had been polled as often for another reason
+        let same = seen.last_success == status.last_success.map(Timestamp::as_millisecond);
+        let same = same && seen.polls == status.polls && seen.interval == status.config.interval;
         let same = same && (seen.wall, seen.boot) == (shift.wall, shift.booted);
         let left = Duration::try_from(seen.next_poll.duration_since(clocks.now().wall)).ok()?;
         // a clock that was set back may have made it look longer than it can be

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::desk::Desk;
+use super::diary::note;
 use super::stage::secs;
 use super::world::{PROVIDERS, SESSIONS, STATE};
 use crate::clock::{BootTime, Clock, Now};
@@ -47,7 +48,9 @@ impl Clocks {
     }
 
     pub(super) fn change(&self, change: impl FnOnce(&mut Shift)) {
-        change(&mut self.1.lock().unwrap());
+        let mut shift = self.1.lock().unwrap();
+        change(&mut shift);
+        note(self.0.elapsed() + shift.slept, format_args!("clocks: {shift:?}"));
     }
 }
 
@@ -85,6 +88,9 @@ impl Drive {
     }
 
     fn counted<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &outcome {
+            note(self.clocks.real(), format_args!("the disk refuses: {error}"));
+        }
         *self.refusals.lock().unwrap() += u64::from(outcome.is_err());
         outcome
     }
@@ -99,6 +105,10 @@ impl Drive {
 
     /// Somebody else puts a file there, or takes it away.
     pub(super) fn plant(&self, path: &Path, bytes: Option<&[u8]>) {
+        note(
+            self.clocks.real(),
+            format_args!("somebody puts {:?} bytes at {}", bytes.map(<[u8]>::len), path.display()),
+        );
         match bytes {
             Some(bytes) => self.timed().write(path, bytes).unwrap(),
             None => drop(self.timed().remove(path)),
@@ -123,6 +133,7 @@ impl Disk for Drive {
         if path == Path::new(ACCOUNTS_REPLACEMENT) {
             self.clocks.change(|shift| shift.slept += self.slowness);
         }
+        note(self.clocks.real(), format_args!("write {}", path.display()));
         self.counted(self.timed().write(path, bytes))
     }
 
@@ -207,9 +218,7 @@ struct LoggingIn<'a>(&'a Wire, &'static str);
 
 impl Drop for LoggingIn<'_> {
     fn drop(&mut self) {
-        let mut log = self.0.log();
-        let desk = log.desk(self.1);
-        (desk.in_flight, desk.outdated) = (desk.in_flight - 1, false);
+        self.0.log().desk(self.1).in_flight -= 1;
     }
 }
 
@@ -264,6 +273,7 @@ impl Log {
     }
 }
 
+#[derive(Debug)]
 enum Reply {
     Says(String),
     Fails(Failure),
@@ -282,18 +292,21 @@ impl Wire {
 
     async fn log_in(&self, provider: &'static str, body: &[u8], deadline: Duration) -> Outcome {
         let form: Vec<(String, String)> = url::form_urlencoded::parse(body).into_owned().collect();
-        let (latency, answer, _logging_in) = {
+        let (asked, latency, answer, _logging_in) = {
             let mut log = self.log.lock().unwrap();
             let asked = self.asked(log.life);
             let latency = log.arrives(provider, asked.at, deadline);
             let is_troubled = !log.calm && log.rng.u8(..) < 20;
             let answer = log.desk(provider).ask(&form, asked, is_troubled);
             log.desk(provider).in_flight += 1;
-            (latency, answer, LoggingIn(self, provider))
+            let form = String::from_utf8_lossy(body);
+            note(asked.at, format_args!("login at {provider} {form} -> {} {}", answer.status, answer.body));
+            (asked, latency, answer, LoggingIn(self, provider))
         };
         let late = Failure::new(ErrorReason::Timeout, "late");
         tokio::time::timeout(deadline, sleep(latency)).await.map_err(|_| late)?;
-        self.log.lock().unwrap().desk(provider).delivered(&answer, self.clocks.real());
+        note(self.clocks.real(), format_args!("login at {provider}: session {:?} delivered", answer.number));
+        self.log.lock().unwrap().desk(provider).delivered(&answer, asked.at, self.clocks.real());
         let mut response = Response::new(Bytes::from(answer.body));
         *response.status_mut() = answer.status.try_into().unwrap();
         Ok(response)
@@ -317,6 +330,7 @@ impl Wire {
                 log.not_before.remove(&account);
                 Reply::Says("expired".to_owned())
             };
+            note(asked.at, format_args!("poll {account} with {token:?} -> {reply:?}"));
             (latency, reply, Asking(self, account))
         };
         let late = Failure::new(ErrorReason::Timeout, "late");

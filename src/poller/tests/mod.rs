@@ -11,6 +11,7 @@ use crate::failure::ErrorReason;
 use crate::rate_limit::{Quota, Window};
 
 mod desk;
+mod diary;
 mod journal;
 mod judge;
 mod machine;
@@ -19,6 +20,7 @@ mod reload;
 mod restarts;
 mod stage;
 mod stale;
+mod twins;
 mod waiting;
 mod world;
 

@@ -82,7 +82,8 @@ async fn a_gate_is_kept_until_nothing_counts_and_nobody_has_it() {
     poller.configure(fleet(&[entry()]));
     sleep(secs(1)).await;
     poller.begin_due();
-    // the poll has not been to the gate yet
+    settle().await;
+    // the poll has its slot, and is under way
     poller.configure(Vec::new());
     assert_eq!(poller.gates.len(), 1);
     while let Some(ended) = poller.tasks.join_next_with_id().await {
@@ -142,4 +143,48 @@ async fn new_secrets_end_the_wait_of_those_who_fail_and_of_the_login() {
     handle.reconnect("p".into(), connection).await;
     sleep(secs(5)).await;
     assert_eq!(stage.account("p", "a").polls, polls, "nobody who is well is disturbed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_slot_asks_as_things_are_when_it_comes() {
+    let stage = Stage::new();
+    let entry = |accounts: &[&str]| Entry { rate: (1, 60), interval: 3_600, ..Entry::new("p", accounts) };
+    let handle = stage.play(&[entry(&["a", "b", "c"])]).await;
+    sleep(secs(10)).await;
+    let first = stage.paths();
+    assert_eq!(first.len(), 1);
+    // a reload that changes nothing for them takes nobody's place
+    handle.configure(fleet(&[entry(&["a", "b", "c", "d"])])).await;
+    sleep(secs(60)).await;
+    assert_eq!(stage.paths().len(), 2);
+    assert!(!stage.paths().contains(&"/d".to_owned()), "{:?}", stage.paths());
+    // other secrets, which one tells here by other paths
+    let (_, connection) = fleet(&[entry(&["e", "f", "g", "h"])]).remove(0);
+    handle.reconnect("p".into(), connection).await;
+    sleep(secs(130)).await;
+    let others = stage.paths()[2..].to_vec();
+    assert!(others.len() == 2 && others.iter().all(|path| "/e/f/g/h".contains(path.as_str())), "{others:?}");
+    for account in ["a", "b", "c", "d"] {
+        let status = stage.account("p", account);
+        assert_eq!((status.polls, status.poll_success), (1, true), "nobody has failed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_for_an_account_that_left_while_it_waited() {
+    for login in [false, true] {
+        let stage = Stage::new();
+        let entry = |accounts: &[&str]| Entry { login, rate: (1, 60), interval: 3_600, ..Entry::new("p", accounts) };
+        let handle = stage.play(&[entry(&["a", "b"])]).await;
+        sleep(secs(10)).await;
+        let sent = stage.paths();
+        assert_eq!(sent.len(), 1);
+        handle.configure(fleet(&[])).await;
+        sleep(secs(1_000)).await;
+        assert_eq!(stage.paths(), sent);
+        handle.configure(fleet(&[entry(&["a", "b"])])).await;
+        sleep(secs(1_000)).await;
+        assert_eq!((stage.count("/a"), stage.count("/b")), (1, 1));
+        assert!(stage.account("p", "b").poll_success);
+    }
 }
