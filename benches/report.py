@@ -80,27 +80,42 @@ def write(kept):
         ours = statistics.median(polls["samples"]["exporter"])
         rows = [["balance-exporter", num(ours), "1"],
                 ["a bare reqwest loop", num(statistics.median(polls["samples"]["reqwest"])), text]]
+        kept_alive = polls.get("kept")
+        if kept_alive:
+            kept_text, kept_value = ratio(kept_alive["exporter"], kept_alive["reqwest"])
+            ours_kept = statistics.median(kept_alive["exporter"])
+            rows += [["balance-exporter, `keep_alive`", num(ours_kept), num(ours / ours_kept)],
+                     ["a bare reqwest loop, connections kept", num(statistics.median(kept_alive["reqwest"])), kept_text + " of `keep_alive`"]]
         rows += [[name, num(polls[name]), num(ours / polls[name])]
                  for name in ["Python aiohttp", "Python requests", "blackbox_exporter"] if name in polls]
-        parts.append(f"### Polling, {polls['accounts']:,} accounts each {polls['interval_s']} s, a fresh connection each\n\n"
+        parts.append(f"### Polling, {polls['accounts']:,} accounts each {polls['interval_s']} s, a fresh connection each unless said\n\n"
                      + table(["Poller", "CPU ms per poll", "ours / theirs"], rows))
         targets.append(["P1", "CPU per unsigned poll against a bare reqwest loop, same connection policy", "at most 1.3", value, 1.3])
-        if "blackbox_exporter" in polls:
-            targets.append(["P1", "the same against blackbox_exporter (ours without keep-alive)", "at most 1/10 with it", ours / polls["blackbox_exporter"], 0.1])
+        if kept_alive:
+            targets.append(["P1", "the same, connections kept by both", "at most 1.3", kept_value, 1.3])
+            if "blackbox_exporter" in polls:
+                targets.append(["P1", "CPU per unsigned poll with `keep_alive` against blackbox_exporter", "at most 1/10",
+                                ours_kept / polls["blackbox_exporter"], 0.1])
+            targets.append(["P4", "new connections per poll with `keep_alive`, in percent", "at most 1",
+                            100 * statistics.median(kept_alive["connections"]), 1.0])
     rows = []
-    for name in ["L1", "L1 large", "L2"]:
+    for name in ["L1", "L1 ahead", "L1 large", "L2"]:
         late = kept.get(name)
         if late:
-            rows.append([name.replace(" large", ""), f"{late['accounts']:,}", late["interval"], f"{int(late['polls']):,}",
+            rows.append([name.replace(" large", "").replace("ahead", "before all others"), f"{late['accounts']:,}", late["interval"], f"{int(late['polls']):,}",
                          *(num(late["within"][most]) for most in ["0.001", "0.005", "0.01", "0.05", "1.0"]), late["too_early"]])
     if rows:
         parts.append("### Lateness, with a gzip scrape each second\n\nShare of polls, in percent, that began within so long of "
                      "their time. L2 has a tenth of accounts hung, a tenth answered by garbage, and two of 20 providers "
-                     "answering 429.\n\n" + table(["Row", "accounts", "each", "polls", "1 ms", "5 ms", "10 ms", "50 ms", "1 s",
+                     "answering 429. What an exporter is late that runs before all others on the machine is its own doing; "
+                     "the rest is time that others had the processors.\n\n" + table(["Row", "accounts", "each", "polls", "1 ms", "5 ms", "10 ms", "50 ms", "1 s",
                                                  "requests before Retry-After"], rows))
         if "L1" in kept:
             targets.append(["L1", "share of polls later than 5 ms, 10,000 accounts each 60 s, in percent", "at most 0.1",
                             100 - kept["L1"]["within"]["0.005"], 0.1])
+        if "L1 ahead" in kept:
+            targets.append(["L1", "the same, if the exporter runs before all others", "at most 0.1",
+                            100 - kept["L1 ahead"]["within"]["0.005"], 0.1])
         if "L2" in kept:
             targets.append(["L2", "requests before Retry-After was over", "none", kept["L2"]["too_early"], 0])
     sizes = kept.get("G")

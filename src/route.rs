@@ -1,4 +1,5 @@
-//! How a provider is reached, beyond its address: who may vouch for it, who we are to it, and through which proxy.
+//! How a provider is reached, beyond its address: who may vouch for it, who we are to it, through which proxy, and
+//! whether connections are kept.
 //!
 //! Everything is read and checked here, when the configuration is, so that nothing is left to go wrong at a poll: a
 //! route that cannot be gone is refused, and never replaced by another.
@@ -31,6 +32,8 @@ pub struct Route {
     pub identity: Option<Identity>,
     /// The HTTP proxy that is asked to connect us.
     pub proxy: Option<Url>,
+    /// Whether connections are used again.
+    pub keep_alive: bool,
 }
 
 /// A certificate and its key.
@@ -44,13 +47,18 @@ impl fmt::Debug for Identity {
 }
 
 impl Route {
-    /// True for the way that leads to everybody.
+    /// True for the way that leads to everybody, gone as usual: with a connection for each request.
     pub const fn is_usual(&self) -> bool {
+        self.leads_as_usual() && !self.keep_alive
+    }
+
+    /// True for the way that leads to everybody.
+    pub const fn leads_as_usual(&self) -> bool {
         self.authorities.is_none() && self.identity.is_none() && self.proxy.is_none()
     }
 
     /// Takes in what was read from the sources under [`CA`], [`CLIENT_CERTIFICATE`] and [`CLIENT_KEY`].
-    pub fn of(secrets: &Secrets, proxy: Option<Url>) -> Result<Self, Problem> {
+    pub fn of(secrets: &Secrets, proxy: Option<Url>, keep_alive: bool) -> Result<Self, Problem> {
         let authorities = secrets.get(CA).map(authorities).transpose()?;
         let identity = match (secrets.get(CLIENT_CERTIFICATE), secrets.get(CLIENT_KEY)) {
             (Some(certificate), Some(key)) => Some(identity(certificate, key)?),
@@ -58,7 +66,7 @@ impl Route {
             (Some(_), None) => return Err(Problem::at(CLIENT_KEY, "the client certificate needs its key")),
             (None, Some(_)) => return Err(Problem::at(CLIENT_CERTIFICATE, "the client key needs its certificate")),
         };
-        Ok(Self { authorities, identity, proxy })
+        Ok(Self { authorities, identity, proxy, keep_alive })
     }
 }
 
@@ -121,7 +129,7 @@ mod tests {
 
     fn route(secrets: &[(&'static str, &str)]) -> Result<Route, String> {
         let secrets = secrets.iter().map(|&(key, text)| (key, Secret::new(text))).collect();
-        Route::of(&secrets, None).map_err(|problem| format!("{}: {}", problem.path, problem.message))
+        Route::of(&secrets, None, false).map_err(|problem| format!("{}: {}", problem.path, problem.message))
     }
 
     #[test]

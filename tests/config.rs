@@ -56,6 +56,23 @@ fn account(keys: &str) -> String {
 }
 
 #[test]
+fn what_large_fleets_ask_for_is_off_unless_they_do() {
+    let (usual, asked) = (account(""), format!("metrics: {{ every_reason: false }}\n{}", account("")));
+    for (text, every_reason) in [(&usual, true), (&format!("metrics: {{}}\n{usual}"), true), (&asked, false)] {
+        assert_eq!(Config::parse(text).unwrap().every_reason, every_reason, "{text}");
+    }
+    let [usual, kept] =
+        ["false", "true"].map(|kept| usual.replace("    accounts:", &format!("    keep_alive: {kept}\n    accounts:")));
+    let [usual, kept] = [usual, kept].map(|text| Config::parse(&text).unwrap());
+    let [usual, kept] = [&usual.providers[0], &kept.providers[0]];
+    // a reload takes it in, and a session stays
+    assert!(usual != kept && usual.same_connection(kept));
+    let secrets = SecretReader::with_environment([("P".to_owned(), "password".to_owned())].into());
+    let routes = [usual, kept].map(|provider| provider.connect(&secrets).unwrap().route.keep_alive);
+    assert_eq!(routes, [false, true]);
+}
+
+#[test]
 fn the_example_is_accepted_and_means_what_it_says() {
     let config = Config::parse(&fs::read_to_string(root().join("exporter.yaml")).unwrap());
     let config = config.unwrap_or_else(|problems| panic!("{problems:?}"));

@@ -185,7 +185,10 @@ def _outcomes():
         "wrong. The README tells what each reason means.",
         over_time(
             f"""sum(increase(balance_polls_total{{{ACCOUNT}}}[$__rate_interval]))
-            - sum(increase(balance_poll_failures_total{{{ACCOUNT}}}[$__rate_interval]))""",
+            - (
+                sum(increase(balance_poll_failures_total{{{ACCOUNT}}}[$__rate_interval]))
+                or 0 * sum(increase(balance_polls_total{{{ACCOUNT}}}[$__rate_interval]))
+            )""",
             "good",
         ),
         over_time(

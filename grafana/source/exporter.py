@@ -271,7 +271,7 @@ def _outcomes():
         "How polls ended",
         "Polls of all accounts per interval of the chart: those that brought balances, and the others by the first "
         "thing that went wrong.",
-        over_time(f"{polls} - {failed}", "good"),
+        over_time(f"{polls} - ({failed} or 0 * {polls})", "good"),
         over_time(f"{by_reason} > 0", "{{reason}}"),
         config=defaults(field.COUNT, color="palette-classic", min=0, decimals=0),
         # grey, so that failures stand out, of which one may be green

@@ -84,6 +84,7 @@ impl Keeper {
             }
             Ok(Ok(loaded)) => {
                 self.board.hide_amounts(loaded.config.hide_amounts);
+                self.board.tell_every_reason(loaded.config.every_reason);
                 let with_others = with_other_secrets(&self.live, &loaded.entries);
                 let (live, changes) = taken_apart(loaded.entries);
                 self.live = live;

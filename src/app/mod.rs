@@ -248,6 +248,7 @@ fn opened(
 /// Lets the board know whether amounts are hidden, and what an earlier run knew of the accounts that are configured.
 fn recall(store: &Store, config: &Config, board: &Board) {
     board.hide_amounts(config.hide_amounts);
+    board.tell_every_reason(config.every_reason);
     let Some(recalled) = store.recalled() else { return };
     let configured = config.providers.iter().flat_map(|provider| &provider.accounts);
     let known = configured.filter_map(|config| {

@@ -197,6 +197,8 @@ pub struct View {
     pub accounts: Vec<Arc<AccountStatus>>,
     /// Whether the page and the JSON beside it keep amounts to themselves.
     pub hides_amounts: bool,
+    /// Whether failures are told for every reason there is, and not only for those that polls failed for.
+    pub tells_every_reason: bool,
     /// Which state of the accounts this is.
     pub revision: u64,
 }
@@ -218,6 +220,7 @@ struct Inner {
     /// great leap, and so none is shown before it is kept.
     kept: Option<Statuses>,
     hides_amounts: bool,
+    omits_reasons: bool,
 }
 
 #[derive(Debug, Default)]
@@ -242,14 +245,23 @@ impl Board {
     pub fn view(&self) -> View {
         let inner = self.lock();
         let (revision, hides_amounts) = (inner.revision, inner.hides_amounts);
-        let Some(kept) = &inner.kept else { return View { revision, ..inner.latest.view(hides_amounts) } };
+        let tells_every_reason = !inner.omits_reasons;
+        let Some(kept) = &inner.kept else {
+            return View { tells_every_reason, revision, ..inner.latest.view(hides_amounts) };
+        };
         let account = |(id, status): (&AccountId, &Arc<AccountStatus>)| match kept.accounts.get(id) {
             Some(known) if !Arc::ptr_eq(known, status) => Arc::new(status.counting_as(known)),
             Some(_) | None => status.clone(),
         };
         let providers = inner.latest.providers.iter().map(|(name, status)| inner.shown_provider(name, status));
         let accounts = inner.latest.accounts.iter().map(account);
-        View { providers: providers.collect(), accounts: accounts.collect(), hides_amounts, revision }
+        View {
+            providers: providers.collect(),
+            accounts: accounts.collect(),
+            hides_amounts,
+            tells_every_reason,
+            revision,
+        }
     }
 
     /// What [`view`](Self::view) shows of providers, and which state of the accounts: while that number is the same,
@@ -277,6 +289,15 @@ impl Board {
         // what was written before must not be read after
         inner.epoch += u64::from(inner.hides_amounts != hide);
         inner.hides_amounts = hide;
+    }
+
+    /// Has failures told from now on for every reason there is, or only for those that polls failed for.
+    pub fn tell_every_reason(&self, every: bool) {
+        let inner = &mut *self.lock();
+        let changes = inner.omits_reasons == every;
+        inner.revision += u64::from(changes);
+        inner.epoch += u64::from(changes);
+        inner.omits_reasons = !every;
     }
 
     /// What was known before the start. From now on counters are shown once they are [kept](Self::keep).
@@ -455,6 +476,7 @@ impl Statuses {
     fn view(&self, hides_amounts: bool) -> View {
         View {
             hides_amounts,
+            tells_every_reason: true,
             revision: 0,
             providers: self.providers.values().cloned().collect(),
             accounts: self.accounts.values().cloned().collect(),

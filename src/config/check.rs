@@ -64,6 +64,7 @@ pub(super) fn check_by_entry(text: &str, before: &[Arc<ProviderConfig>]) -> Opti
 struct Head {
     defaults: Option<Pace>,
     hide_amounts: bool,
+    every_reason: bool,
     state: Option<PathBuf>,
 }
 
@@ -95,6 +96,7 @@ impl Check {
         let file = self.keep(root.read_all::<raw::File>());
         let defaults = file.as_ref().map(|file| file.defaults);
         let hide_amounts = file.as_ref().is_some_and(|file| file.web.hide_amounts);
+        let every_reason = file.as_ref().is_none_or(|file| file.metrics.every_reason);
         let state = file.and_then(|file| file.state).map(|state| state.file);
         if state.as_ref().is_some_and(|file| file.file_name().is_none()) {
             let message = "expected the name of a file, such as /var/lib/balance-exporter/state";
@@ -103,7 +105,7 @@ impl Check {
         if let Some(defaults) = defaults {
             self.problems.extend(pace::problems(defaults, defaults, &root.path().key("defaults")));
         }
-        Head { defaults, hide_amounts, state }
+        Head { defaults, hide_amounts, every_reason, state }
     }
 
     fn end(mut self, head: Head, providers: Vec<Arc<ProviderConfig>>) -> Result<Config, Vec<Problem>> {
@@ -111,8 +113,12 @@ impl Check {
             let message = format!("expected at most {MOST_ACCOUNTS} accounts in all");
             self.problems.push(Problem::at("providers", message).with_the_key());
         }
-        let Head { hide_amounts, state, .. } = head;
-        if self.problems.is_empty() { Ok(Config { state, hide_amounts, providers }) } else { Err(self.problems) }
+        let Head { hide_amounts, every_reason, state, .. } = head;
+        if self.problems.is_empty() {
+            Ok(Config { state, hide_amounts, every_reason, providers })
+        } else {
+            Err(self.problems)
+        }
     }
 
     /// An entry that was checked before, beside the others. `None` if it does not go with them.
@@ -140,7 +146,8 @@ impl Check {
         let facts = api.facts();
         let site = common.as_ref().map(|c| site::of(facts, c.environment, c.base_url.as_deref(), path));
         let site = site.and_then(|site| self.keep_one(site));
-        let way = common.as_ref().map(|c| Way::of(c.tls.as_ref(), c.proxy.as_deref(), site.as_ref(), path));
+        let way =
+            common.as_ref().map(|c| Way::of(c.tls.as_ref(), c.proxy.as_deref(), c.keep_alive, site.as_ref(), path));
         let way = way.and_then(|way| self.keep(way));
         if let Some(way) = &way {
             let unusable = way.secrets().into_iter().filter_map(|(key, source)| unusable(key, source));

@@ -99,6 +99,7 @@ impl Explanation {
         }
         let proxy = provider.way.proxy().map_or("none", |proxy| proxy.as_str());
         self.add(1, "proxy", proxy, &path.key("proxy"), Origin::BuiltIn);
+        self.add(1, "keep_alive", provider.way.keep_alive().to_string(), &path.key("keep_alive"), Origin::BuiltIn);
         for (key, source) in provider.secrets() {
             let path = key.split('.').fold(path.clone(), |path, part| path.key(part));
             let from = if is_absent(source) { ABSENT.to_owned() } else { format!("from {source}") };
@@ -226,6 +227,7 @@ providers:
             ("environment", "production", Origin::BuiltIn),
             ("base_url", "https://api.bridgeagw.com/", Origin::Api),
             ("proxy", "none", Origin::BuiltIn),
+            ("keep_alive", "false", Origin::BuiltIn),
             ("password", "from file bridge.password", Origin::Line(6)),
             ("username", WRITTEN, Origin::Line(5)),
             ("request_time_offset", "+00:00", Origin::Api),

@@ -47,6 +47,8 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// Whether the page and the JSON beside it keep amounts to themselves.
     pub hide_amounts: bool,
+    /// Whether each account has a series of failures for every reason there is.
+    pub every_reason: bool,
     /// In the order of the file.
     pub providers: Vec<Arc<ProviderConfig>>,
 }

@@ -26,6 +26,9 @@ pub(super) struct File {
     /// The page for people and the JSON beside it.
     #[serde(default)]
     pub(super) web: Web,
+    /// What `/metrics` tells.
+    #[serde(default)]
+    pub(super) metrics: Metrics,
     /// The providers, each with its credentials, its limit and its accounts.
     #[schemars(with = "Vec<serde_json::Value>")]
     #[serde(rename = "providers")]
@@ -50,6 +53,22 @@ pub(super) struct Web {
     /// them all the same.
     #[serde(default)]
     pub(super) hide_amounts: bool,
+}
+
+/// What `/metrics` tells.
+#[derive(Clone, Copy, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Metrics {
+    /// Gives each account a series of `balance_poll_failures_total` for every reason from the start, so that each rises
+    /// from 0. If `false`, there is one once a poll has failed for that reason: for large fleets, where these are nearly
+    /// half of all series.
+    pub(super) every_reason: bool,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { every_reason: true }
+    }
 }
 
 /// How often, how long, and how far at once.
@@ -96,6 +115,10 @@ pub(super) struct Provider {
     /// the environment says. If it refuses, there is no other way.
     #[serde(default)]
     pub(super) proxy: Option<String>,
+    /// Uses a connection for one request after another, if the next one comes within 4s. It is meant for large fleets:
+    /// each answer takes at least 100ms more, in which nothing may come behind it.
+    #[serde(default)]
+    pub(super) keep_alive: bool,
     /// The accounts. Their names are unique in the whole file.
     #[schemars(with = "Vec<serde_json::Value>")]
     #[serde(rename = "accounts")]
@@ -104,7 +127,7 @@ pub(super) struct Provider {
 
 /// The keys of [`Provider`].
 pub(super) const PROVIDER_KEYS: &[&str] =
-    &["name", "api", "environment", "base_url", "rate_limit", "tls", "proxy", "accounts"];
+    &["name", "api", "environment", "base_url", "rate_limit", "tls", "proxy", "keep_alive", "accounts"];
 
 /// One account.
 #[derive(Debug, serde::Deserialize, JsonSchema)]

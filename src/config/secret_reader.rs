@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
+use super::ProviderConfig;
 use crate::secret::{Secret, Source};
 
 /// Most bytes of a secret.
@@ -109,6 +110,11 @@ impl SecretReader {
     /// What tells whether the file of a secret has changed; `None` if it has no file, or none that can be seen.
     pub fn stamp(&self, source: &Source) -> Option<Stamp> {
         Stamp::of(&self.path(source)?)
+    }
+
+    /// The stamps of all secrets of a provider entry.
+    pub fn stamps(&self, provider: &ProviderConfig) -> Vec<Option<Stamp>> {
+        provider.secrets().into_iter().map(|(_, source)| self.stamp(source)).collect()
     }
 
     fn path(&self, source: &Source) -> Option<PathBuf> {

@@ -1,4 +1,4 @@
-//! The way to a provider: certificates and a proxy, as written and checked.
+//! The way to a provider: certificates, a proxy and what becomes of connections, as written and checked.
 
 use schemars::JsonSchema;
 use url::Url;
@@ -28,6 +28,7 @@ pub(super) struct Tls {
 pub(super) struct Way {
     tls: Tls,
     proxy: Option<Url>,
+    keep_alive: bool,
 }
 
 impl Way {
@@ -35,6 +36,7 @@ impl Way {
     pub(super) fn of(
         tls: Option<&Tls>,
         proxy: Option<&str>,
+        keep_alive: bool,
         site: Option<&Site>,
         provider: &Path,
     ) -> Result<Self, Vec<Problem>> {
@@ -45,7 +47,11 @@ impl Way {
         }
         let proxy = proxy.map(|written| proxy_of(written, plain)).transpose();
         let proxy = proxy.map_err(|why| problems.push(Problem::of(provider.key("proxy"), why))).unwrap_or_default();
-        if problems.is_empty() { Ok(Self { tls: tls.cloned().unwrap_or_default(), proxy }) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(Self { tls: tls.cloned().unwrap_or_default(), proxy, keep_alive })
+        } else {
+            Err(problems)
+        }
     }
 
     /// The sources, with the key of each.
@@ -60,9 +66,14 @@ impl Way {
         self.proxy.as_ref()
     }
 
+    /// Whether connections are used again.
+    pub(super) const fn keep_alive(&self) -> bool {
+        self.keep_alive
+    }
+
     /// The way with its secrets in hand.
     pub(super) fn route(&self, secrets: &Secrets) -> Result<Route, Problem> {
-        Route::of(secrets, self.proxy.clone())
+        Route::of(secrets, self.proxy.clone(), self.keep_alive)
     }
 }
 

@@ -43,7 +43,7 @@ const ACCOUNT_BYTES: usize = 3_600;
 pub fn render(view: &View, telemetry: &[proto::MetricFamily], now: Now, format: Format) -> String {
     let labels: Vec<_> = view.accounts.iter().map(|status| samples::account_labels(status)).collect();
     let moment = Moment::new(now, &view.providers);
-    let rows: Vec<_> = view.accounts.iter().map(|status| moment.shown(status)).zip(&labels).collect();
+    let rows: Vec<_> = view.accounts.iter().map(|status| moment.shown(status, view)).zip(&labels).collect();
     let mut text = String::with_capacity(labels.len() * ACCOUNT_BYTES);
     accounts(&mut text, &rows, format);
     rest(&mut text, &view.providers, telemetry, now, format);

@@ -18,6 +18,8 @@ pub(super) struct Shown<'a> {
     pub(super) fresh: Option<&'a Arc<Snapshot>>,
     /// What its provider waits for, if it does.
     pub(super) provider_waiting: Option<Waiting>,
+    /// Whether its failures are told for every reason there is.
+    pub(super) every_reason: bool,
 }
 
 /// When a scrape is. All that samples of accounts see of it is what it shows: so it knows how long that
@@ -54,9 +56,9 @@ impl Moment {
         moment
     }
 
-    pub(super) fn shown<'a>(&self, status: &'a AccountStatus) -> Shown<'a> {
+    pub(super) fn shown<'a>(&self, status: &'a AccountStatus, view: &View) -> Shown<'a> {
         let provider_waiting = self.provider_waiting(&status.config.id.provider);
-        Shown { status, fresh: self.fresh(status), provider_waiting }
+        Shown { status, fresh: self.fresh(status), provider_waiting, every_reason: view.tells_every_reason }
     }
 
     /// What the provider waits for, if it does.

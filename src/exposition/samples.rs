@@ -124,7 +124,10 @@ pub(super) fn polls(account: &Shown<'_>, series: &mut Series<'_>) {
 
 pub(super) fn failures(account: &Shown<'_>, series: &mut Series<'_>) {
     for reason in ErrorReason::ALL {
-        series.put_plain(&[("reason", reason.as_str())], account.status.failures(reason));
+        let failures = account.status.failures(reason);
+        if failures > 0 || account.every_reason {
+            series.put_plain(&[("reason", reason.as_str())], failures);
+        }
     }
 }
 

@@ -123,6 +123,23 @@ fn an_account_is_all_there_before_its_first_poll() {
 }
 
 #[test]
+fn reasons_that_never_happened_can_be_left_out() {
+    let board = board();
+    let reasons = |account: &str| {
+        let text = render(&board.view(), &telemetry().gather(), at(100), Format::Text);
+        let seen = checker::check(&text, Format::Text).unwrap();
+        let samples =
+            seen.samples("balance_poll_failures_total").filter(|sample| sample.label("account") == Some(account));
+        samples.map(|sample| (sample.label("reason").unwrap().to_owned(), sample.value.clone())).collect::<Vec<_>>()
+    };
+    board.tell_every_reason(false);
+    assert_eq!(reasons("old"), [("auth".to_owned(), "1".to_owned())]);
+    assert_eq!(reasons("young"), []);
+    board.tell_every_reason(true);
+    assert_eq!(reasons("young").len(), ErrorReason::ALL.len());
+}
+
+#[test]
 fn what_cannot_be_vouched_for_is_withdrawn_and_its_absence_is_told() {
     let board = board();
     let old = [("account", "old")];

@@ -144,7 +144,7 @@ impl Inner {
         self.kept.take_if(|kept| kept.revision != view.revision || !kept.moment.lasts_until(&now, &view.providers));
         self.label(&view.accounts);
         let moment = Moment::new(now, &view.providers);
-        let shown = view.accounts.iter().map(|status| moment.shown(status));
+        let shown = view.accounts.iter().map(|status| moment.shown(status, view));
         let rows: Vec<Row<'_>> = shown.zip(self.labels.iter().map(|(_, labels)| labels)).collect();
         let part = match form.coding {
             Coding::Identity => {

@@ -16,7 +16,7 @@ use crate::clock::{BootTime, Clock};
 use crate::failure::Failure;
 use crate::providers::reply_date;
 use crate::rate_limit::{Admission, Quota, RateLimiter, Ticket};
-use crate::transport::Transport;
+use crate::transport::{Rested, Transport};
 
 /// How long a provider is left alone that says "slow down" but not for how long; doubled each time …
 const LEAST_PAUSE: Duration = Duration::from_secs(30);
@@ -182,6 +182,9 @@ impl Slot<'_> {
         let now = edge.clock.now();
         let took = now.boot.since(begun.boot);
         *left = left.saturating_sub(took);
+        // the provider had answered before it was listened for more
+        let rested = outcome.as_ref().ok().and_then(|reply| reply.extensions().get());
+        let took = took.saturating_sub(rested.map_or(Duration::ZERO, |Rested(rested)| *rested));
         edge.telemetry.observe_request(provider, took);
         if let Some(date) = outcome.as_ref().ok().and_then(|reply| reply_date(reply.headers())) {
             let skew = date.as_second() - now.wall.as_second();

@@ -1,7 +1,8 @@
 //! The only HTTP client: one request in, one complete reply or one reason out.
 //!
-//! No redirects, no retries, no proxy from the environment, no decompression, no second use of a connection, a body
-//! of at most 64 KiB, a deadline for everything: each of these is a promise that the library's defaults break.
+//! No redirects, no retries, no proxy from the environment, no decompression, no second use of a connection unless the
+//! provider entry asks for that, a body of at most 64 KiB, a deadline for everything: each of these is a promise that
+//! the library's defaults break.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -13,19 +14,29 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::Body;
 use reqwest::dns::Resolve;
+use rustls::ClientConfig;
 use url::Url;
 
+mod connector;
+mod keep_alive;
+mod kept;
 mod phase;
+mod pool;
 mod resolver;
 mod tls;
 mod trouble;
+mod wire;
 
+use keep_alive::KeepAlive;
 use phase::{NotePhase, Phase};
 use resolver::{Resolver, SystemResolver};
 pub use tls::Authorities;
-use trouble::malformed;
+use trouble::{explained, malformed};
 
+use crate::clock::{Clock, SystemClock};
 use crate::failure::{ErrorReason, Failure};
 use crate::route::{Identity, Route};
 
@@ -33,9 +44,15 @@ use crate::route::{Identity, Route};
 pub const MOST_BODY_BYTES: usize = 64 * 1024;
 /// The most header lines of a reply.
 const MOST_HEADERS: usize = 100;
+/// Who we say we are.
+const OUR_NAME: &str = concat!("balance-exporter/", env!("CARGO_PKG_VERSION"));
 
 /// A reply, or why there is none.
 pub type Outcome = Result<Response<Bytes>, Failure>;
+
+/// Among the extensions of a reply: how long was listened, once it was whole, for what comes behind it.
+#[derive(Clone, Copy, Debug)]
+pub struct Rested(pub Duration);
 
 /// What carries requests to a provider and replies back.
 pub trait Transport: Send + Sync {
@@ -57,12 +74,26 @@ pub struct Settings {
     pub identity: Option<Identity>,
     /// The HTTP proxy that connects us; without one nobody does, whatever the environment says.
     pub proxy: Option<Url>,
+    /// Whether connections are used again.
+    pub keep_alive: bool,
+    /// For how long at least nothing may come behind an answer before its connection is used again.
+    pub silence: Duration,
+    /// What tells how long they have rested.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Default for Settings {
-    /// Five seconds, and whom the system trusts.
+    /// Five seconds, whom the system trusts, and a connection for each request; a tenth of a second if that changes.
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(5), authorities: Authorities::System, identity: None, proxy: None }
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            authorities: Authorities::System,
+            identity: None,
+            proxy: None,
+            keep_alive: false,
+            silence: Duration::from_millis(100),
+            clock: Arc::new(SystemClock),
+        }
     }
 }
 
@@ -70,8 +101,10 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct HttpTransport {
     client: reqwest::Client,
+    kept: Option<KeepAlive>,
     settings: Settings,
     resolver: Resolver,
+    tls: Arc<ClientConfig>,
 }
 
 /// The client could not be built.
@@ -103,10 +136,10 @@ impl HttpTransport {
     }
 
     fn build(settings: Settings, resolver: Resolver) -> Result<Self, TransportError> {
-        let Settings { connect_timeout, authorities, identity, proxy } = settings.clone();
+        let Settings { connect_timeout, authorities, identity, proxy, .. } = settings.clone();
         let config = tls::config(authorities, identity).map_err(|error| TransportError(error.into()))?;
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(config)
+            .tls_backend_preconfigured(config.clone())
             .dns_resolver(resolver.clone())
             .connector_layer(NotePhase)
             .redirect(reqwest::redirect::Policy::none())
@@ -117,35 +150,58 @@ impl HttpTransport {
             .http1_max_headers(MOST_HEADERS)
             .pool_max_idle_per_host(0)
             .connect_timeout(connect_timeout)
-            .user_agent(concat!("balance-exporter/", env!("CARGO_PKG_VERSION")));
+            .user_agent(OUR_NAME);
         if let Some(proxy) = proxy {
             builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| TransportError(error.into()))?);
         }
         let client = builder.build().map_err(|error| TransportError(error.into()))?;
-        Ok(Self { client, settings, resolver })
+        Self { client, kept: None, settings: settings.clone(), resolver, tls: Arc::new(config) }.set(settings)
+    }
+
+    /// The same client with these settings, which trust the same and go the same way: what is shared is what is costly
+    /// to make. Connections are never shared.
+    fn set(&self, settings: Settings) -> Result<Self, TransportError> {
+        let kept = settings.keep_alive.then(|| KeepAlive::new(&settings, self.resolver.clone(), self.tls.clone()));
+        let kept = kept.transpose().map_err(TransportError)?;
+        let (client, resolver, tls) = (self.client.clone(), self.resolver.clone(), self.tls.clone());
+        Ok(Self { client, kept, settings, resolver, tls })
     }
 
     async fn exchange(&self, request: Request<Bytes>) -> Outcome {
+        if let Some(kept) = &self.kept {
+            return kept.exchange(request, &self.settings).await;
+        }
         let request = reqwest::Request::try_from(request)
             .map_err(|_| Failure::new(ErrorReason::Internal, "the request could not be built"))?;
-        let explained = |error| trouble::explained(&error, &self.settings);
-        let mut reply = self.client.execute(request).await.map_err(explained)?;
+        let reply = self.client.execute(request).await.map_err(|error| explained(&error, &self.settings))?;
         phase::note(Phase::Body);
-        if has_doubtful_length(reply.headers()) {
-            return Err(malformed("the answer states the length of its body in a doubtful way"));
-        }
-        let mut body = BytesMut::new();
-        while let Some(chunk) = reply.chunk().await.map_err(explained)? {
-            if body.len() + chunk.len() > MOST_BODY_BYTES {
-                return Err(malformed(format!("the answer is larger than {} KiB", MOST_BODY_BYTES / 1024)));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let mut response = Response::new(body.freeze());
-        *response.status_mut() = reply.status();
-        std::mem::swap(response.headers_mut(), reply.headers_mut());
-        Ok(response)
+        whole(reply.into(), &self.settings).await
     }
+}
+
+/// The reply with all of its body.
+async fn whole<B>(reply: Response<B>, settings: &Settings) -> Outcome
+where
+    B: Body<Data = Bytes, Error: StdError + 'static> + Unpin,
+{
+    let (head, mut rest) = reply.into_parts();
+    if has_doubtful_length(&head.headers) {
+        return Err(malformed("the answer states the length of its body in a doubtful way"));
+    }
+    let mut body = BytesMut::new();
+    while let Some(frame) = rest.frame().await {
+        let frame = frame.map_err(|error| explained(&error, settings))?;
+        // trailers say nothing that anybody here asks for
+        let Ok(chunk) = frame.into_data() else { continue };
+        if body.len() + chunk.len() > MOST_BODY_BYTES {
+            return Err(malformed(format!("the answer is larger than {} KiB", MOST_BODY_BYTES / 1024)));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let mut response = Response::new(body.freeze());
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    Ok(response)
 }
 
 impl Transport for HttpTransport {
@@ -153,15 +209,22 @@ impl Transport for HttpTransport {
         if route.is_usual() {
             return None;
         }
-        let Route { authorities, identity, proxy } = route.clone();
-        let settings = Settings {
-            authorities: authorities.map_or_else(|| self.settings.authorities.clone(), Authorities::Only),
-            identity,
-            proxy,
-            ..self.settings
+        let leads_as_usual = route.leads_as_usual();
+        let Route { authorities, identity, proxy, keep_alive } = route.clone();
+        let transport = if leads_as_usual {
+            self.set(Settings { keep_alive, ..self.settings.clone() })
+        } else {
+            let settings = Settings {
+                authorities: authorities.map_or_else(|| self.settings.authorities.clone(), Authorities::Only),
+                identity,
+                proxy,
+                keep_alive,
+                ..self.settings.clone()
+            };
+            Self::build(settings, self.resolver.clone())
         };
         // without its own way a provider is not asked at all
-        Some(Self::build(settings, self.resolver.clone()).map_or_else(
+        Some(transport.map_or_else(
             |error| Arc::new(Closed(error.to_string())) as Arc<dyn Transport>,
             |transport| Arc::new(transport),
         ))

@@ -29,8 +29,8 @@ fn out_of_time(what: &str) -> Failure {
     }
 }
 
-/// What the library reports of a request that it gave up.
-pub(super) fn explained(error: &reqwest::Error, settings: &Settings) -> Failure {
+/// What the libraries report of a request that they gave up.
+pub(super) fn explained(error: &(dyn StdError + 'static), settings: &Settings) -> Failure {
     // with a proxy it is the proxy's name that is looked up, and the proxy that is called
     let whom = if settings.proxy.is_some() { "the proxy" } else { "the provider" };
     if let Some(tls) = cause::<rustls::Error>(error) {
@@ -39,10 +39,10 @@ pub(super) fn explained(error: &reqwest::Error, settings: &Settings) -> Failure 
     if cause::<NotResolved>(error).is_some() {
         return Failure::new(ErrorReason::Dns, format!("the host name of {whom} has no address"));
     }
-    // the outer ones know no more than that something failed
-    let io = causes(error).filter_map(|cause| cause.downcast_ref()).last().map(io::Error::kind);
+    let io = io_kind(error);
+    let is_timeout = io == Some(io::ErrorKind::TimedOut) || cause(error).is_some_and(reqwest::Error::is_timeout);
     match phase::current() {
-        Phase::Resolve | Phase::Connect | Phase::Handshake if error.is_timeout() => {
+        Phase::Resolve | Phase::Connect | Phase::Handshake if is_timeout => {
             out_of_time(&format!("gave up after {}", format_duration(settings.connect_timeout)))
         }
         Phase::Resolve => Failure::new(ErrorReason::Dns, format!("the host name of {whom} could not be resolved")),
@@ -60,11 +60,10 @@ pub(super) fn explained(error: &reqwest::Error, settings: &Settings) -> Failure 
             let why = io.map_or_else(|| "not TLS".to_owned(), |kind| kind.to_string());
             Failure::new(ErrorReason::Tls, format!("no TLS session with the provider: {why}"))
         }
-        Phase::Exchange | Phase::Body if error.is_timeout() => {
-            Failure::new(ErrorReason::Timeout, "the connection went dead")
-        }
+        Phase::Exchange | Phase::Body if is_timeout => Failure::new(ErrorReason::Timeout, "the connection went dead"),
         Phase::Exchange
-            if ended(io) || cause::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message) =>
+            if ended(io)
+                || causes(error).filter_map(|cause| cause.downcast_ref()).any(hyper::Error::is_incomplete_message) =>
         {
             Failure::new(ErrorReason::Connect, "the provider closed the connection instead of answering")
         }
@@ -73,7 +72,16 @@ pub(super) fn explained(error: &reqwest::Error, settings: &Settings) -> Failure 
     }
 }
 
-/// Whether the connection was ended by the peer.
+/// Whether this says that the peer has ended the connection.
+pub(super) fn has_ended(error: &(dyn StdError + 'static)) -> bool {
+    ended(io_kind(error))
+}
+
+/// What the system says; the outer ones know no more than that something failed.
+fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
+    causes(error).filter_map(|cause| cause.downcast_ref()).last().map(io::Error::kind)
+}
+
 fn ended(io: Option<io::ErrorKind>) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     matches!(io, Some(ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof))
@@ -117,13 +125,13 @@ fn certificate_trouble(why: &CertificateError) -> &'static str {
     }
 }
 
-fn cause<E: StdError + 'static>(error: &reqwest::Error) -> Option<&E> {
+fn cause<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// From the outermost to the innermost.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-    std::iter::successors(error.source(), |error: &&(dyn StdError + 'static)| {
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error: &&(dyn StdError + 'static)| {
         let error: &(dyn StdError + 'static) = *error;
         // an `io::Error` hides what it wraps from `source`
         match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {

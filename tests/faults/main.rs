@@ -79,7 +79,8 @@ async fn every_row_ends_as_the_table_says() {
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || writer.clone()).finish();
     tracing::subscriber::set_global_default(subscriber).unwrap();
 
-    let world = Arc::new(World::new());
+    // what becomes of connections changes nothing
+    let worlds = [false, true].map(|keep_alive| Arc::new(World::new(keep_alive)));
     let at_once = Arc::new(Semaphore::new(AT_ONCE));
     let mut scenes = JoinSet::new();
     let mut tried = Vec::new();
@@ -90,8 +91,9 @@ async fn every_row_ends_as_the_table_says() {
                 Trial::Case(case) => (case.name.clone(), case.apis),
                 Trial::Shown(shown) => (shown.name.to_owned(), shown.apis),
             };
-            for api in apis.iter().copied() {
-                let what = format!("{} {}: {name}", row.id, api.name());
+            for (api, world) in apis.iter().flat_map(|api| worlds.iter().map(|world| (*api, world))) {
+                let kept = if world.keep_alive { ", connections kept" } else { "" };
+                let what = format!("{} {}: {name}{kept}", row.id, api.name());
                 tried.push(what.clone());
                 let (world, trial, at_once) = (world.clone(), trial.clone(), at_once.clone());
                 scenes.spawn(async move {

@@ -19,7 +19,7 @@ const TARGETS: [&str; 6] = [
 
 #[tokio::test]
 async fn no_redirect_is_followed() {
-    let world = World::new();
+    let world = World::new(false);
     let mut tried = 0;
     for api in ALL.iter().copied() {
         // both would answer well

@@ -93,6 +93,8 @@ pub(crate) struct World {
     pub(crate) names: Arc<Names>,
     pub(crate) certificates: Certificates,
     pub(crate) transport: Arc<dyn Transport>,
+    /// Whether connections are used again.
+    pub(crate) keep_alive: bool,
     kept: Mutex<Vec<Box<dyn Any + Send>>>,
     /// Names that were given out.
     hosts: AtomicUsize,
@@ -104,12 +106,19 @@ impl World {
         self.kept.lock().unwrap().push(Box::new(thing));
     }
 
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(keep_alive: bool) -> Self {
         let names = Arc::<Names>::default();
         let certificates = Certificates::new();
         let settings = Settings { authorities: Authorities::Only(vec![certificates.root()]), ..Settings::default() };
         let transport = HttpTransport::resolving(settings, names.clone()).unwrap();
-        Self { names, certificates, transport: Arc::new(transport), kept: Mutex::default(), hosts: AtomicUsize::new(0) }
+        Self {
+            names,
+            certificates,
+            transport: Arc::new(transport),
+            keep_alive,
+            kept: Mutex::default(),
+            hosts: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -140,6 +149,7 @@ pub(crate) struct Scene {
     pub(crate) host: String,
     pub(crate) clock: Arc<Hand>,
     setting: Setting,
+    keep_alive: bool,
     edge: Arc<Edge>,
     handle: Handle,
     polls: u64,
@@ -165,7 +175,7 @@ impl Scene {
         });
         let (handle, run) = Poller::new(edge.clone(), 1).start();
         tokio::spawn(run);
-        let scene = Self { api, server, host, clock, setting, edge, handle, polls: 0 };
+        let scene = Self { api, server, host, clock, setting, keep_alive: world.keep_alive, edge, handle, polls: 0 };
         scene.reload("20s").await?;
         Ok(scene)
     }
@@ -202,12 +212,13 @@ impl Scene {
         let account = setting.other_account.unwrap_or(api.account_keys());
         let mut text = format!(
             "defaults: {{ interval: {}s, timeout: {timeout}, stale_after: {}s }}\nproviders:\n  - name: {name}\n    \
-             api: {name}\n    base_url: {scheme}://{}:{}\n    rate_limit: {{ requests: 100000, per: 1m }}\n{}    \
+             api: {name}\n    base_url: {scheme}://{}:{}\n    rate_limit: {{ requests: 100000, per: 1m }}\n    keep_alive: {}\n{}    \
              accounts:\n      - {{ name: {ACCOUNT}, {account}{} }}\n",
             INTERVAL.as_secs(),
             STALE_AFTER.as_secs(),
             self.host,
             self.server.address.port(),
+            self.keep_alive,
             keys.concat(),
             setting.account_keys,
             name = api.name(),

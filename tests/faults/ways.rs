@@ -93,8 +93,8 @@ pub(crate) async fn proxy_is_gone(world: &World, api: Api) -> Result<(), String>
 }
 
 /// http is for this machine only, whatever a resolver says of its name.
-pub(crate) async fn localhost_stays_here(_: &World, api: Api) -> Result<(), String> {
-    let world = World::new();
+pub(crate) async fn localhost_stays_here(world: &World, api: Api) -> Result<(), String> {
+    let world = World::new(world.keep_alive);
     let setting = Setting { localhost: true, ..Setting::default() };
     let mut scene = Scene::open(&world, api, setting, Behaviour::good(api, FIRST)).await?;
     reads(&mut scene, FIRST).await?;
@@ -147,7 +147,7 @@ pub(crate) async fn environment_is_ignored(api: Api) -> Result<(), String> {
 async fn reads_in_an_odd_environment() {
     let name = std::env::var(API).unwrap();
     let api = *ALL.iter().find(|api| api.name() == name).unwrap();
-    let world = World::new();
+    let world = World::new(false);
     for tls in [false, true] {
         let behaviour = if tls { over_tls(&world, api, FIRST) } else { Behaviour::good(api, FIRST) };
         let offset = if api == Api::Bridge { "request_time_offset: '-05:30'" } else { "" };
@@ -167,33 +167,37 @@ async fn reads_in_an_odd_environment() {
 /// nothing, does not get as far as a request.
 #[tokio::test]
 async fn a_client_certificate_opens_the_door() {
-    let world = World::new();
-    let (mutual, certificate, key) = world.certificates.mutual();
-    let (strange, strange_key) = world.certificates.strange_client();
-    let keys = "tls: { client_certificate: { env: CERTIFICATE }, client_key: { env: KEY } }";
-    for api in ALL.iter().copied() {
-        for (keys, certificate, key, known) in
-            [(keys, &certificate, &key, true), (keys, &strange, &strange_key, false), ("", &certificate, &key, false)]
-        {
-            let setting = Setting {
-                tls: true,
-                provider_keys: keys.to_owned(),
-                secrets: [("CERTIFICATE", certificate), ("KEY", key)]
-                    .map(|(name, value)| (name.to_owned(), value.clone()))
-                    .into(),
-                ..Setting::default()
-            };
-            let behaviour = Behaviour { tls: Some(mutual.clone()), ..Behaviour::good(api, FIRST) };
-            let mut scene = Scene::open(&world, api, setting, behaviour).await.unwrap();
-            let status = scene.poll().await.unwrap();
-            let told = scene.scrape().unwrap();
-            if known {
-                assert_eq!(scene.figure(&told), Some(FIRST), "{api:?}: {:?}", status.last_failure);
-            } else {
-                let (_, failure) = status.last_failure.as_ref().unwrap();
-                assert_eq!(failure.reason, Tls, "{api:?}: {failure}");
-                assert_eq!(scene.figure(&told), None);
-                assert_eq!(scene.server.seen.requests().len(), 0);
+    for keep_alive in [false, true] {
+        let world = World::new(keep_alive);
+        let (mutual, certificate, key) = world.certificates.mutual();
+        let (strange, strange_key) = world.certificates.strange_client();
+        let keys = "tls: { client_certificate: { env: CERTIFICATE }, client_key: { env: KEY } }";
+        for api in ALL.iter().copied() {
+            for (keys, certificate, key, known) in [
+                (keys, &certificate, &key, true),
+                (keys, &strange, &strange_key, false),
+                ("", &certificate, &key, false),
+            ] {
+                let setting = Setting {
+                    tls: true,
+                    provider_keys: keys.to_owned(),
+                    secrets: [("CERTIFICATE", certificate), ("KEY", key)]
+                        .map(|(name, value)| (name.to_owned(), value.clone()))
+                        .into(),
+                    ..Setting::default()
+                };
+                let behaviour = Behaviour { tls: Some(mutual.clone()), ..Behaviour::good(api, FIRST) };
+                let mut scene = Scene::open(&world, api, setting, behaviour).await.unwrap();
+                let status = scene.poll().await.unwrap();
+                let told = scene.scrape().unwrap();
+                if known {
+                    assert_eq!(scene.figure(&told), Some(FIRST), "{api:?}: {:?}", status.last_failure);
+                } else {
+                    let (_, failure) = status.last_failure.as_ref().unwrap();
+                    assert_eq!(failure.reason, Tls, "{api:?}: {failure}");
+                    assert_eq!(scene.figure(&told), None);
+                    assert_eq!(scene.server.seen.requests().len(), 0);
+                }
             }
         }
     }
@@ -202,55 +206,59 @@ async fn a_client_certificate_opens_the_door() {
 /// A certificate that was renewed is shown from the next poll on, in sessions of its own.
 #[tokio::test]
 async fn a_renewed_certificate_is_in_use_at_once() {
-    let world = World::new();
-    let (mutual, certificate, key) = world.certificates.mutual();
-    let (strange, strange_key) = world.certificates.strange_client();
-    let pair = |certificate: &String, key: &String| {
-        [("CERTIFICATE", certificate), ("KEY", key)].map(|(name, value)| (name.to_owned(), value.clone()))
-    };
-    for api in ALL.iter().copied() {
-        let setting = Setting {
-            tls: true,
-            provider_keys: "tls: { client_certificate: { env: CERTIFICATE }, client_key: { env: KEY } }".to_owned(),
-            secrets: pair(&certificate, &key).into(),
-            ..Setting::default()
+    for keep_alive in [false, true] {
+        let world = World::new(keep_alive);
+        let (mutual, certificate, key) = world.certificates.mutual();
+        let (strange, strange_key) = world.certificates.strange_client();
+        let pair = |certificate: &String, key: &String| {
+            [("CERTIFICATE", certificate), ("KEY", key)].map(|(name, value)| (name.to_owned(), value.clone()))
         };
-        let behaviour = Behaviour { tls: Some(mutual.clone()), ..Behaviour::good(api, FIRST) };
-        let mut scene = Scene::open(&world, api, setting, behaviour).await.unwrap();
-        reads(&mut scene, FIRST).await.unwrap();
-        scene.server.seen.forget();
-        scene.renew(pair(&strange, &strange_key).into()).await.unwrap();
-        fails(&mut scene, Tls).await.unwrap();
-        let refused = scene.renew(pair(&certificate, &strange_key).into()).await.unwrap_err();
-        assert!(refused.contains("tls.client_key: this is not the key of the client certificate"), "{refused}");
+        for api in ALL.iter().copied() {
+            let setting = Setting {
+                tls: true,
+                provider_keys: "tls: { client_certificate: { env: CERTIFICATE }, client_key: { env: KEY } }".to_owned(),
+                secrets: pair(&certificate, &key).into(),
+                ..Setting::default()
+            };
+            let behaviour = Behaviour { tls: Some(mutual.clone()), ..Behaviour::good(api, FIRST) };
+            let mut scene = Scene::open(&world, api, setting, behaviour).await.unwrap();
+            reads(&mut scene, FIRST).await.unwrap();
+            scene.server.seen.forget();
+            scene.renew(pair(&strange, &strange_key).into()).await.unwrap();
+            fails(&mut scene, Tls).await.unwrap();
+            let refused = scene.renew(pair(&certificate, &strange_key).into()).await.unwrap_err();
+            assert!(refused.contains("tls.client_key: this is not the key of the client certificate"), "{refused}");
+        }
     }
 }
 
 /// What is pinned is trusted, and nobody else: neither whom everybody trusts here, nor the other way round.
 #[tokio::test]
 async fn a_pin_replaces_whom_the_system_trusts() {
-    let world = World::new();
-    let pin = [("PIN".to_owned(), world.certificates.other_pem())];
-    for api in ALL.iter().copied() {
-        for (keys, by_the_other, trusted) in [
-            ("tls: { ca: { env: PIN } }", true, true),
-            ("tls: { ca: { env: PIN } }", false, false),
-            ("", true, false),
-            ("", false, true),
-        ] {
-            let setting = Setting {
-                tls: true,
-                provider_keys: keys.to_owned(),
-                secrets: pin.clone().into(),
-                ..Setting::default()
-            };
-            let tls = if by_the_other { world.certificates.by_the_other() } else { world.certificates.good() };
-            let behaviour = Behaviour { tls: Some(tls), ..Behaviour::good(api, FIRST) };
-            let mut scene = Scene::open(&world, api, setting, behaviour).await.unwrap();
-            let status = scene.poll().await.unwrap();
-            let reason = status.last_failure.as_ref().map(|(_, failure)| failure.reason);
-            assert_eq!(reason, (!trusted).then_some(Tls), "{api:?} {keys} {by_the_other}");
-            assert_eq!(scene.server.seen.bytes() > 0, trusted, "{api:?} {keys} {by_the_other}");
+    for keep_alive in [false, true] {
+        let world = World::new(keep_alive);
+        let pin = [("PIN".to_owned(), world.certificates.other_pem())];
+        for api in ALL.iter().copied() {
+            for (keys, by_the_other, trusted) in [
+                ("tls: { ca: { env: PIN } }", true, true),
+                ("tls: { ca: { env: PIN } }", false, false),
+                ("", true, false),
+                ("", false, true),
+            ] {
+                let setting = Setting {
+                    tls: true,
+                    provider_keys: keys.to_owned(),
+                    secrets: pin.clone().into(),
+                    ..Setting::default()
+                };
+                let tls = if by_the_other { world.certificates.by_the_other() } else { world.certificates.good() };
+                let behaviour = Behaviour { tls: Some(tls), ..Behaviour::good(api, FIRST) };
+                let mut scene = Scene::open(&world, api, setting, behaviour).await.unwrap();
+                let status = scene.poll().await.unwrap();
+                let reason = status.last_failure.as_ref().map(|(_, failure)| failure.reason);
+                assert_eq!(reason, (!trusted).then_some(Tls), "{api:?} {keys} {by_the_other}");
+                assert_eq!(scene.server.seen.bytes() > 0, trusted, "{api:?} {keys} {by_the_other}");
+            }
         }
     }
 }
@@ -258,21 +266,23 @@ async fn a_pin_replaces_whom_the_system_trusts() {
 /// Both at once: the session is made with the provider through the proxy, and not with the proxy.
 #[tokio::test]
 async fn a_proxy_and_a_client_certificate_go_together() {
-    let world = Arc::new(World::new());
-    let (mutual, certificate, key) = world.certificates.mutual();
-    let proxy = Proxy::start().await;
-    for api in ALL.iter().copied() {
-        let setting = Setting {
-            tls: true,
-            provider_keys: format!(
-                "proxy: http://{}\ntls: {{ client_certificate: {{ env: CERTIFICATE }}, client_key: {{ env: KEY }} }}",
-                proxy.address
-            ),
-            secrets: [("CERTIFICATE".to_owned(), certificate.clone()), ("KEY".to_owned(), key.clone())].into(),
-            ..Setting::default()
-        };
-        let behaviour = Behaviour { tls: Some(mutual.clone()), ..Behaviour::good(api, FIRST) };
-        let mut scene = Scene::open(&world, api, setting, behaviour).await.unwrap();
-        reads(&mut scene, FIRST).await.unwrap();
+    for keep_alive in [false, true] {
+        let world = Arc::new(World::new(keep_alive));
+        let (mutual, certificate, key) = world.certificates.mutual();
+        let proxy = Proxy::start().await;
+        for api in ALL.iter().copied() {
+            let setting = Setting {
+                tls: true,
+                provider_keys: format!(
+                    "proxy: http://{}\ntls: {{ client_certificate: {{ env: CERTIFICATE }}, client_key: {{ env: KEY }} }}",
+                    proxy.address
+                ),
+                secrets: [("CERTIFICATE".to_owned(), certificate.clone()), ("KEY".to_owned(), key.clone())].into(),
+                ..Setting::default()
+            };
+            let behaviour = Behaviour { tls: Some(mutual.clone()), ..Behaviour::good(api, FIRST) };
+            let mut scene = Scene::open(&world, api, setting, behaviour).await.unwrap();
+            reads(&mut scene, FIRST).await.unwrap();
+        }
     }
 }

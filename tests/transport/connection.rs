@@ -1,17 +1,20 @@
 //! Getting to the server, or not.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use balance_exporter::failure::ErrorReason;
 use balance_exporter::transport::Settings;
+use tokio::net::TcpSocket;
 
 use crate::server::{Act, Server};
 use crate::{AMPLE, send, transport, transport_with};
 
 #[tokio::test]
 async fn a_closed_port_is_connect() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // taken, so that no other test listens there
+    let taken = TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = taken.local_addr().unwrap().port();
     for origin in
         [format!("http://127.0.0.1:{port}"), format!("https://127.0.0.1:{port}"), format!("http://localhost:{port}")]
     {

@@ -16,6 +16,7 @@ use http::Request;
 use http::header::HeaderValue;
 
 mod connection;
+mod kept;
 mod privacy;
 mod reply;
 mod server;
@@ -31,6 +32,11 @@ const CANARIES: [&str; 5] = ["canary-path", "canary-query", "canary-header", "ca
 
 fn transport() -> HttpTransport {
     HttpTransport::new().unwrap()
+}
+
+/// One that keeps connections. Nothing waits longer for what may come behind an answer than it must to be seen.
+fn keeping() -> HttpTransport {
+    transport_with(Settings { keep_alive: true, ..Settings::default() })
 }
 
 fn transport_with(settings: Settings) -> HttpTransport {

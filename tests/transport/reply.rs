@@ -8,7 +8,7 @@ use http::header::LOCATION;
 
 use crate::server::Act::{self, Drip, Flood, Read, Repeat, Reset, Wait};
 use crate::server::Server;
-use crate::{AMPLE, SHORT, send, transport};
+use crate::{AMPLE, SHORT, keeping, send, transport};
 
 /// The client may have this much in buffers, its own and the system's, of a body it refuses.
 const MOST_TAKEN: usize = 10 * 1024 * 1024;
@@ -244,15 +244,18 @@ fn length() -> Vec<Case> {
 
 #[tokio::test]
 async fn every_behaviour_has_one_reason_and_one_request() {
-    let transport = transport();
-    for (case, script, expected) in [time(), connection(), head(), body(), length()].concat() {
+    let cases = [time(), connection(), head(), body(), length()].concat();
+    for ((case, script, expected), keep) in cases.into_iter().flat_map(|case| [(case.clone(), false), (case, true)]) {
         let server = Server::start(script).await;
         let origin = format!("http://{}", server.address);
         let deadline = if expected == Err(Timeout) { SHORT } else { AMPLE };
+        let transport = if keep { keeping() } else { transport() };
         let outcome = send(&transport, &origin, deadline).await;
+        // what it keeps ends with it
+        drop(transport);
         let outcome =
             outcome.map(|reply| (reply.status().as_u16(), reply.body().len())).map_err(|failure| failure.reason);
-        assert_eq!(outcome, expected, "{case}");
+        assert_eq!(outcome, expected, "{case}, keep_alive: {keep}");
         server.ended().await;
         assert_eq!(server.seen.connections(), 1, "{case}");
         assert_eq!(server.seen.requests().len(), 1, "{case}");

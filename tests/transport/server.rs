@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
@@ -29,6 +30,10 @@ pub(crate) enum Act {
     Flood(Vec<u8>),
     /// The same, slowly.
     Repeat(Vec<u8>),
+    /// Tells that this point is reached.
+    Tell(Arc<Notify>),
+    /// Goes on once it is told to.
+    Await(Arc<Notify>),
     /// Waits for the client to close.
     Wait,
     /// Closes without a goodbye: a TLS session is cut off instead of ended.
@@ -84,15 +89,21 @@ pub(crate) struct Server {
 impl Server {
     /// Serves every connection by the script.
     pub(crate) async fn start(script: Vec<Act>) -> Self {
-        Self::listen(script, None).await
+        Self::listen(vec![script], None).await
+    }
+
+    /// Serves the first connection by the first script, the second by the second, and so on; the last one is for all
+    /// that follow.
+    pub(crate) async fn playing(config: Option<ServerConfig>, scripts: Vec<Vec<Act>>) -> Self {
+        Self::listen(scripts, config.map(|config| TlsAcceptor::from(Arc::new(config)))).await
     }
 
     /// The same, inside TLS.
     pub(crate) async fn start_tls(config: ServerConfig, script: Vec<Act>) -> Self {
-        Self::listen(script, Some(TlsAcceptor::from(Arc::new(config)))).await
+        Self::playing(Some(config), vec![script]).await
     }
 
-    async fn listen(script: Vec<Act>, tls: Option<TlsAcceptor>) -> Self {
+    async fn listen(scripts: Vec<Vec<Act>>, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (seen, open) = (Arc::<Seen>::default(), Arc::<tokio::sync::Mutex<JoinSet<()>>>::default());
@@ -101,7 +112,8 @@ impl Server {
             async move {
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
-                    seen.connections.fetch_add(1, Ordering::SeqCst);
+                    let nth = seen.connections.fetch_add(1, Ordering::SeqCst);
+                    let script = scripts.get(nth).or(scripts.last()).unwrap();
                     let connection = serve(stream, script.clone(), seen.clone(), tls.clone());
                     open.lock().await.spawn(connection);
                 }
@@ -169,6 +181,14 @@ async fn play(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), script: &[Act]
                     tokio::time::sleep(DRIP).await;
                 }
                 false
+            }
+            Act::Tell(reached) => {
+                reached.notify_one();
+                true
+            }
+            Act::Await(go) => {
+                go.notified().await;
+                true
             }
             Act::Wait => {
                 let mut buffer = [0; 4096];

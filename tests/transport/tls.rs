@@ -17,9 +17,9 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
 /// A server's configuration for these versions of TLS.
 type Make<'a> = Box<dyn Fn(&[&'static SupportedProtocolVersion]) -> ServerConfig + 'a>;
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority(name: &str) -> Authority {
+pub(crate) fn authority(name: &str) -> Authority {
     CertifiedIssuer::self_signed(authority_params(name), KeyPair::generate().unwrap()).unwrap()
 }
 
@@ -31,13 +31,13 @@ fn authority_params(name: &str) -> CertificateParams {
 }
 
 /// A certificate for this machine, with this changed about it.
-fn params(change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
+pub(crate) fn params(change: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
     let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     change(&mut params);
     params
 }
 
-fn config(
+pub(crate) fn config(
     params: &CertificateParams,
     issuer: &Issuer<'_, KeyPair>,
     versions: &[&'static SupportedProtocolVersion],

@@ -160,7 +160,8 @@ pub static METRICS: &[Metric] = &[
         kind: Kind::Counter,
         labels: &["reason"],
         presence: Presence::Always,
-        help: "Polls of the account that brought no balances, by the first thing that went wrong.",
+        help: "Polls of the account that brought no balances, by the first thing that went wrong: for every reason there \
+               is, or with metrics.every_reason false for those that have happened.",
         samples: Samples::Account(samples::failures),
     },
     Metric {

@@ -39,7 +39,7 @@ proptest! {
     /// would be rendered anew.
     #[test]
     fn a_galley_is_what_would_be_rendered(
-        steps in proptest::collection::vec((0_u8..6, 0_usize..600, 0_u64..200), 1..25),
+        steps in proptest::collection::vec((0_u8..7, 0_usize..600, 0_u64..200), 1..25),
     ) {
         let typesetter = Typesetter::default();
         let board = Board::default();
@@ -52,6 +52,7 @@ proptest! {
                 1 => drop(board.file(&configs[place], Ok(snapshot(&place.to_string(), at(clock))), at(clock))),
                 2 => drop(board.file(&configs[place], Err(Failure::new(ErrorReason::Connect, "refused")), at(clock))),
                 3 => clock += wait,
+                6 => board.tell_every_reason(place % 2 == 0),
                 _ => {
                     let coding = if step == 4 { Coding::Identity } else { Coding::Gzip };
                     let shown = read(&typesetter, &board, at(clock), format, coding);
