@@ -3,17 +3,17 @@
 //!
 //! The loop keeps the turns and the tasks do the work, so that a task that panics costs one account one poll.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::ops::Range;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 
+mod change;
 mod gate;
+mod handle;
 mod journal;
 #[cfg(test)]
 mod tests;
@@ -21,20 +21,21 @@ mod trace;
 mod walk;
 
 use gate::{Gate, sleep_until};
+use handle::Command;
+pub use handle::{Changes, Fleet, Handle};
 use journal::Journal;
 pub use trace::{Trace, Traced};
 use walk::{Halt, Link, Sessions, Walk};
 
 use crate::account::AccountId;
-use crate::board::{AccountStatus, Board, Filing, Progress, Snapshot};
+use crate::board::{Board, Filing, Progress, Snapshot};
 use crate::clock::{BootTime, Clock, Now};
-use crate::config::{AccountConfig, Change, ProviderConfig};
+use crate::config::{AccountConfig, ProviderConfig};
 use crate::exposition::Telemetry;
 use crate::failure::{ErrorReason, Failure};
-use crate::providers::{Connection, Login, Provider};
-use crate::schedule::{Cause, NotNow, Plan, Schedule, Turn, Wait};
-use crate::service::{Pulse, pulse};
-use crate::session::SessionKeeper;
+use crate::providers::{Connection, Provider};
+use crate::schedule::{Cause, NotNow, Schedule, Turn, Wait};
+use crate::service::pulse;
 use crate::store::Store;
 use crate::transport::Transport;
 
@@ -63,73 +64,6 @@ impl Edge {
         let transport = self.transport.along(&connection.route).unwrap_or_else(|| self.transport.clone());
         let (login, settings) = (connection.login.clone(), provider.fingerprint());
         Link { login, settings, sessions, secrets, transport, signing: Semaphore::new(1) }
-    }
-}
-
-/// What is to be polled from now on: every provider entry with its secrets in hand.
-pub type Fleet = Vec<(Arc<ProviderConfig>, Connection)>;
-
-/// The same as it differs from what was handed over last: every provider entry, and what becomes of it.
-pub type Changes = Vec<(Arc<ProviderConfig>, Change)>;
-
-/// A refused account is polled after this at the latest, when it comes back.
-const MOST_RESUMED: Duration = Duration::from_secs(15 * 60);
-
-/// Speaks to a running poller.
-#[derive(Clone, Debug)]
-pub struct Handle(mpsc::Sender<Command>, Pulse);
-
-enum Command {
-    Change(Changes, oneshot::Sender<()>),
-    Reconnect(Arc<str>, Connection),
-    PollNow(AccountId, oneshot::Sender<Result<(), NotNow>>),
-    Stop(Duration, oneshot::Sender<()>),
-}
-
-impl Handle {
-    /// Polls this from now on; returns when it is so. What is known of accounts and providers that stay is kept.
-    pub async fn configure(&self, fleet: Fleet) {
-        self.change(changes(fleet)).await;
-    }
-
-    /// The same, at the cost of what has changed: the loop polls nobody meanwhile.
-    pub async fn change(&self, changes: Changes) {
-        let (done, is_done) = oneshot::channel();
-        // a poller that has stopped needs no configuration
-        if self.0.send(Command::Change(changes, done)).await.is_ok() {
-            let _ = is_done.await;
-        }
-    }
-
-    /// Polls the accounts of one provider entry with other secrets from now on. Those that are failing are polled at
-    /// once.
-    pub async fn reconnect(&self, provider: Arc<str>, connection: Connection) {
-        // a poller that has stopped needs no secrets
-        let _ = self.0.send(Command::Reconnect(provider, connection)).await;
-    }
-
-    /// Has an account polled now, out of its rhythm but through the gate like any other, or says why not. It returns
-    /// when that is decided, and not when the poll is over.
-    pub async fn poll_now(&self, id: AccountId) -> Result<(), NotNow> {
-        let (done, is_done) = oneshot::channel();
-        // a poller that has stopped polls nobody
-        if self.0.send(Command::PollNow(id, done)).await.is_err() {
-            return Err(NotNow::Stopping);
-        }
-        is_done.await.unwrap_or(Err(NotNow::Stopping))
-    }
-
-    /// Tells whether the loop still turns.
-    pub const fn pulse(&self) -> &Pulse {
-        &self.1
-    }
-
-    /// Begins no more polls and waits for those under way, at most for this long.
-    pub async fn stop(&self, patience: Duration) {
-        let (done, is_done) = oneshot::channel();
-        if self.0.send(Command::Stop(patience, done)).await.is_ok() {
-            let _ = is_done.await;
-        }
     }
 }
 
@@ -249,161 +183,6 @@ impl Poller {
         (Handle(commands, pulse), run)
     }
 
-    fn change(&mut self, changes: Changes) {
-        let now = self.edge.clock.now();
-        let size = changes.iter().map(|(provider, _)| provider.accounts.len()).sum();
-        let mut links = BTreeMap::new();
-        let mut statuses = Vec::new();
-        let mut gone = BTreeSet::new();
-        let mut targets = Vec::new();
-        for (provider, change) in changes {
-            let name = provider.name.clone();
-            let new_gate = || Arc::new(Gate::new(name.clone(), provider.quota.clone(), self.edge.clone()));
-            let gate = self.gates.entry(name.clone()).or_insert_with(new_gate).clone();
-            gate.set_quota(provider.quota.clone());
-            statuses.push(gate.status());
-            self.edge.telemetry.know_provider(&name);
-            let known = self.links.get(&name);
-            let (link, touched, connection) = match (change, known) {
-                (Change::Nothing, Some((_, link))) => (link.clone(), 0..0, None),
-                (Change::Nothing, None) => {
-                    tracing::error!(provider = %name, "{name} is to be polled as before, but was not; this is a bug");
-                    continue;
-                }
-                (Change::Accounts(connection), Some((before, link))) => {
-                    let (touched, left) = difference(&before.accounts, &provider.accounts);
-                    gone.extend(before.accounts[left].iter().map(|config| config.id.clone()));
-                    (link.clone(), touched, Some(connection))
-                }
-                (Change::Everything(connection) | Change::Accounts(connection), known) => {
-                    let before = known.map(|(before, _)| &before.accounts[..]).unwrap_or_default();
-                    gone.extend(before.iter().map(|config| config.id.clone()));
-                    let (sessions, secrets) = self.sessions(&provider);
-                    let link = Arc::new(self.edge.link(&provider, &connection, sessions, secrets));
-                    (link, 0..provider.accounts.len(), Some(connection))
-                }
-            };
-            let adapters = connection.map(|connection| connection.accounts).unwrap_or_default();
-            let adapters = adapters.into_iter().skip(touched.start);
-            for (config, adapter) in provider.accounts[touched].iter().zip(adapters) {
-                gone.remove(&config.id);
-                targets.push(Target { config: config.clone(), adapter, link: link.clone(), gate: gate.clone() });
-            }
-            links.insert(name, (provider, link));
-        }
-        let stays = |(name, (provider, _)): &(&Arc<str>, &(Arc<ProviderConfig>, Arc<Link>))| {
-            let before = self.links.get(*name).map(|(before, _)| before);
-            before.is_some_and(|before| before.same_connection(provider) && before.same_way(provider))
-        };
-        let staying: HashSet<_> = links.iter().filter(stays).map(|(name, _)| name.clone()).collect();
-        for (name, (provider, link)) in self.links.iter().filter(|(name, _)| !links.contains_key(*name)) {
-            gone.extend(provider.accounts.iter().map(|config| config.id.clone()));
-            self.edge.telemetry.forget_provider(name);
-            let sessions = Arc::downgrade(&link.sessions);
-            self.left.insert(name.clone(), (provider.clone(), sessions, link.secrets));
-        }
-        self.left.retain(|name, (_, sessions, _)| !links.contains_key(name) && sessions.strong_count() > 0);
-        self.links = links;
-
-        let touched: Vec<_> = targets.iter().map(|target| target.config.clone()).collect();
-        self.edge.board.change(statuses, &gone, &touched);
-        for id in &gone {
-            self.schedule.remove(id);
-            self.targets.remove(id);
-            self.journal.forget(id);
-        }
-        let mut asks_anew = Vec::new();
-        for (config, target) in touched.iter().zip(targets) {
-            let plan = Plan { interval: config.interval, stale_after: config.stale_after };
-            self.schedule.set(&config.id, plan, size, now.boot);
-            match self.targets.insert(config.id.clone(), Arc::new(target)) {
-                None => self.resume(&config.id, &now),
-                Some(before) if before.config.asks != config.asks => asks_anew.push(&config.id),
-                Some(_) => {}
-            }
-        }
-        for id in asks_anew {
-            self.schedule.expedite(id, now.boot);
-        }
-        for Poll { config, superseded, .. } in self.under_way.values() {
-            let target = self.targets.get(&config.id).filter(|_| staying.contains(&config.id.provider));
-            if target.is_none_or(|target| target.config.asks != config.asks) {
-                superseded.notify_one();
-            }
-        }
-        // a provider that left keeps its gate until nobody is on the way to it and what was sent through it counts
-        // no more
-        let links = &self.links;
-        self.gates
-            .retain(|name, gate| links.contains_key(name) || Arc::strong_count(gate) > 1 || !gate.is_idle(now.boot));
-        for config in &touched {
-            self.show_next(&config.id, now);
-        }
-    }
-
-    /// An account has come that may have been polled before.
-    fn resume(&mut self, id: &AccountId, now: &Now) {
-        let Some(status) = self.edge.board.account(id) else { return };
-        self.schedule.resume(id, status.streak, was_refused(&status));
-        if let Some(due) = resumed(&status, now) {
-            self.schedule.postpone(id, due);
-        }
-    }
-
-    /// The login state goes as well, unless a token in it is all that there is: a refusal of the old secrets says
-    /// nothing about the new ones.
-    fn reconnect(&mut self, name: &str, connection: Connection) {
-        let now = self.edge.clock.now();
-        let Some((provider, link)) = self.links.get_mut(name) else { return };
-        let begins_with =
-            |login: &Option<Arc<dyn Login>>| login.as_ref().and_then(|login| login.begins_with().cloned());
-        let token = begins_with(&connection.login);
-        let sessions = if token.is_some() && token == begins_with(&link.login) {
-            link.sessions.clone()
-        } else {
-            link.sessions.replaced.store(true, Ordering::Relaxed);
-            Arc::default()
-        };
-        *link = Arc::new(self.edge.link(provider, &connection, sessions, link.secrets + 1));
-        for (config, adapter) in provider.accounts.iter().zip(connection.accounts) {
-            let Some(target) = self.targets.get_mut(&config.id) else { continue };
-            let (config, gate) = (config.clone(), target.gate.clone());
-            *target = Arc::new(Target { config, adapter, link: link.clone(), gate });
-            self.schedule.retry(&target.config.id, now.boot);
-        }
-        for Poll { superseded, .. } in self.under_way.values().filter(|poll| &*poll.config.id.provider == name) {
-            superseded.notify_one();
-        }
-        for id in self.targets.keys().filter(|id| &*id.provider == name) {
-            self.show_next(id, now);
-        }
-    }
-
-    /// The sessions of a provider entry that logs in as before, be it before a restart; else none. And how often its
-    /// secrets were replaced.
-    fn sessions(&self, provider: &ProviderConfig) -> (Arc<Sessions>, u32) {
-        let live = self.links.get(&provider.name).map(|(before, link)| (before, link.sessions.clone(), link.secrets));
-        let left = || {
-            let (before, sessions, secrets) = self.left.get(&provider.name)?;
-            Some((before, sessions.upgrade()?, *secrets))
-        };
-        match live.or_else(left) {
-            Some((before, sessions, secrets)) if before.same_connection(provider) => (sessions, secrets),
-            Some((_, sessions, _)) => {
-                sessions.replaced.store(true, Ordering::Relaxed);
-                Default::default()
-            }
-            None => {
-                let kept = self.edge.store.session(&provider.name, &provider.fingerprint());
-                let mut keeper = SessionKeeper::default();
-                if let Some((session, asked)) = kept {
-                    keeper.obtained(session, asked);
-                }
-                (Arc::new(Sessions { keeper: keeper.into(), replaced: false.into() }), 0)
-            }
-        }
-    }
-
     /// A pause that the provider asked for holds for all its accounts, whoever asks.
     fn poll_now(&mut self, id: &AccountId) -> Result<(), NotNow> {
         let now = self.edge.clock.now();
@@ -485,40 +264,6 @@ impl Poller {
             self.tasks.shutdown().await;
         }
     }
-}
-
-/// All of it, whatever was polled before.
-fn changes(fleet: Fleet) -> Changes {
-    fleet.into_iter().map(|(provider, connection)| (provider, Change::Everything(connection))).collect()
-}
-
-/// The places between which two lists are not the same: in the new one, and in the one before.
-fn difference(before: &[Arc<AccountConfig>], now: &[Arc<AccountConfig>]) -> (Range<usize>, Range<usize>) {
-    let is_same = |(one, other): &(&Arc<AccountConfig>, &Arc<AccountConfig>)| Arc::ptr_eq(one, other);
-    let first = before.iter().zip(now).take_while(is_same).count();
-    let rest = before[first..].iter().rev().zip(now[first..].iter().rev());
-    let last = rest.take_while(is_same).count();
-    (first..now.len() - last, first..before.len() - last)
-}
-
-/// When an account is due that was polled before it came: when it was due then. Nobody knows what the wall clock did
-/// meanwhile, and so it is never later than the next poll could have been.
-fn resumed(status: &AccountStatus, now: &Now) -> Option<BootTime> {
-    let longest = if status.poll_success {
-        status.config.interval
-    } else if was_refused(status) {
-        // whoever is refused must not try again because of a restart, or the credentials may be locked
-        MOST_RESUMED
-    } else {
-        // what it failed for may be mended
-        return None;
-    };
-    Some(now.boot_at(status.next_poll?).min(now.boot + longest))
-}
-
-/// True if the provider refused the credentials at the last poll.
-fn was_refused(status: &AccountStatus) -> bool {
-    !status.poll_success && status.last_failure.as_ref().is_some_and(|(_, failure)| failure.reason == ErrorReason::Auth)
 }
 
 async fn wait_until(clock: &dyn Clock, next: Option<BootTime>) {

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::*;
 use crate::config::{Change, ProviderConfig};
-use crate::poller::{Changes, Fleet, changes};
+use crate::poller::handle::changes;
+use crate::poller::{Changes, Fleet};
 use crate::providers::Connection;
 
 /// What a reload hands over: how a fleet differs from the entries before.
