@@ -23,6 +23,7 @@ from program import Program
 SEED = int(os.environ.get("CRASH_SEED", random.randrange(1 << 32)))
 CYCLES = int(os.environ.get("CRASH_CYCLES", 100))
 STOPS = int(os.environ.get("CRASH_STOPS", 200))
+SHARES = 3
 LONGEST = 1.2
 # now and then a life is long enough to write down what it knows of the accounts
 LONG_EVERY, LONG = 25, 7.0
@@ -78,9 +79,19 @@ def what_was_known_is_served(ground, chance, told):
         told["remembered"] = f"{len(first.balances())} figures at the first scrape, all gone in time: {empty}"
 
 
-def told_to_stop(ground, chance, told):
+def told_to_stop(number):
+    """A third of all stops: each takes as long as the polls that are under way, so they are shared out."""
+
+    def step(ground, chance, told):
+        told[f"stopped ({number})"] = stopped(ground, chance, range(number, STOPS, SHARES))
+
+    step.__name__ = f"told_to_stop_{number}"
+    return step
+
+
+def stopped(ground, chance, turns):
     slowest = scrapes = unanswered = 0
-    for nth in range(STOPS):
+    for nth, _ in enumerate(turns):
         if nth in (10, 14):
             # what is under way may take a while to end
             ground.sandbox.order("bridge", "gh-operations", fault="hang" if nth == 10 else None)
@@ -116,7 +127,7 @@ def told_to_stop(ground, chance, told):
             slowest = max(slowest, took)
     arrived, _ = ground.judge_arrivals()
     assert slowest <= 6, f"{slowest:.1f} s from SIGTERM to the end"
-    told["stopped"] = f"{STOPS} times, slowest {slowest:.2f} s, {scrapes} whole scrapes meanwhile, {arrived} requests"
+    return f"{len(turns)} times, slowest {slowest:.2f} s, {scrapes} whole scrapes meanwhile, {arrived} requests"
 
 
 def started_twice(ground, chance, told):
@@ -199,7 +210,9 @@ def cpu(pid):
 
 LANES = [
     [killed_again_and_again],
-    [told_to_stop, frozen, started_twice],
+    [told_to_stop(0), frozen],
+    [told_to_stop(1), started_twice],
+    [told_to_stop(2)],
     [tokens.refresh_tokens_survive],
     [meddlers.failing_fsync, meddlers.slow_disk, meddlers.clock_set],
     [short_of_descriptors, disks.full, disks.read_only, disks.files_of_others, what_was_known_is_served],

@@ -26,6 +26,8 @@ class Witness:
         witness = self
         self.target = target
         self.refresh_of, self.used, self.refused = {}, set(), 0
+        # those from before somebody logged in by hand: the one that was kept is tried once before the new one
+        self.given_up = set()
         self.newest, self.refreshes, self.changing = None, 0, threading.Lock()
 
         class Handler(BaseHTTPRequestHandler):
@@ -74,7 +76,7 @@ class Witness:
             self.newest = answer.json["access_token"]
             self.refresh_of[self.newest] = answer.json["refresh_token"]
             self.refreshes += form["grant_type"] == ["refresh_token"]
-        else:
+        elif form.get("refresh_token", [None])[0] not in self.given_up:
             self.refused += 1
 
     def lost(self, kept):
@@ -104,6 +106,7 @@ def refresh_tokens_survive(ground, chance, told):
         ground.config.path.write_text(text, "utf-8")
 
         def operator_logs_in():
+            witness.given_up |= set(witness.refresh_of.values())
             token_file.write_text(first_refresh_token(witness.url, secret), "utf-8")
             token_file.chmod(0o600)
 
