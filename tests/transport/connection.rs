@@ -7,7 +7,7 @@ use balance_exporter::transport::Settings;
 use tokio::net::TcpSocket;
 
 use crate::server::{Act, Server};
-use crate::{AMPLE, send, transport, transport_with};
+use crate::{AMPLE, give_up_at, send, transport, transport_with};
 
 #[tokio::test]
 async fn a_closed_port_is_connect() {
@@ -61,16 +61,7 @@ async fn a_request_that_is_given_up_leaves_no_connection_behind() {
     let transport = transport();
     let server = Server::start(vec![Act::Read, Act::Wait]).await;
     let origin = format!("http://{}", server.address);
-    {
-        let sending = send(&transport, &origin, AMPLE);
-        tokio::pin!(sending);
-        while server.seen.requests().is_empty() {
-            tokio::select! {
-                outcome = &mut sending => panic!("nobody answered, but {outcome:?}"),
-                () = tokio::task::yield_now() => {}
-            }
-        }
-    }
+    give_up_at(&transport, &origin, &server, 1).await;
     server.ended().await;
     assert_eq!(server.seen.connections(), 1);
 }

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use crate::server::Act::{self, Await, Cut, Read, Reset, Tell, Wait};
 use crate::server::Server;
 use crate::tls::{authority, config, params};
-use crate::{AMPLE, SHORT, keeping, send, transport, transport_with};
+use crate::{AMPLE, SHORT, give_up_at, keeping, send, transport, transport_with};
 
 /// Behind an answer, where a test must see what comes later.
 const LONG_SILENCE: Duration = Duration::from_secs(1);
@@ -282,16 +282,7 @@ async fn a_request_that_is_given_up_takes_its_connection_along() {
     let server = Server::start(vec![Read, say(answer(1, "")), Read, Wait]).await;
     let origin = format!("http://{}", server.address);
     send(&transport, &origin, AMPLE).await.unwrap();
-    {
-        let sending = send(&transport, &origin, AMPLE);
-        tokio::pin!(sending);
-        while server.seen.requests().len() < 2 {
-            tokio::select! {
-                outcome = &mut sending => panic!("nobody answered, but {outcome:?}"),
-                () = tokio::task::yield_now() => {}
-            }
-        }
-    }
+    give_up_at(&transport, &origin, &server, 2).await;
     server.ended().await;
     assert_eq!(server.seen.connections(), 1);
 }

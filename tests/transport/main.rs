@@ -72,3 +72,15 @@ fn assert_tells_nothing(failure: &Failure, origin: &str) {
         assert!(!told.contains(secret), "{secret} stands in {told}");
     }
 }
+
+/// Sends a request, and gives it up once it is the one of this number that the server has seen.
+async fn give_up_at(transport: &HttpTransport, origin: &str, server: &server::Server, number: usize) {
+    let sending = send(transport, origin, AMPLE);
+    tokio::pin!(sending);
+    while server.seen.requests().len() < number {
+        tokio::select! {
+            outcome = &mut sending => panic!("nobody answered, but {outcome:?}"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+}
