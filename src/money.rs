@@ -109,6 +109,11 @@ impl Amount {
         Some(Self { digits: self.digits.checked_mul(other.digits)?, decimals })
     }
 
+    /// All its digits as an integer, and how many of them are decimals: which is what it is written from.
+    pub const fn digits(self) -> (i128, u8) {
+        (self.digits, self.decimals)
+    }
+
     /// In hundredths, cut off, as near as 64 bits allow: for drawing, never for telling.
     pub fn hundredths(self) -> i64 {
         let decimals = u32::from(self.decimals);

@@ -18,6 +18,7 @@ pub mod catalogue;
 pub mod checker;
 mod deflate;
 mod format;
+mod gist;
 mod moment;
 mod samples;
 mod series;

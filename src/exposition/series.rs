@@ -5,14 +5,19 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::gist::Gist;
 use crate::money::Amount;
 
 /// The series of one subject within a family.
 #[derive(Debug)]
-pub(super) struct Series<'a> {
-    out: &'a mut String,
-    name: &'static str,
-    base: &'a Labels,
+pub(super) struct Series<'a>(Sink<'a>);
+
+#[derive(Debug)]
+enum Sink<'a> {
+    /// Lines for Prometheus.
+    Text { out: &'a mut String, name: &'static str, base: &'a Labels },
+    /// Only what tells these lines from others of the same name and subject.
+    Gist(&'a mut Gist),
 }
 
 /// Labels as they stand between the braces, escaped. They are written once and used for many samples.
@@ -23,12 +28,19 @@ pub(super) struct Labels(Box<str>);
 /// machinery of `fmt`, which would cost more than all else.
 pub(super) trait Value {
     fn put(self, out: &mut String);
+    /// Notes what decides over the digits.
+    fn note(self, gist: &mut Gist);
 }
 
 impl<'a> Series<'a> {
     /// Samples are appended to `out`.
     pub(super) const fn new(out: &'a mut String, name: &'static str, base: &'a Labels) -> Self {
-        Self { out, name, base }
+        Self(Sink::Text { out, name, base })
+    }
+
+    /// What samples would say is appended to `gist`.
+    pub(super) const fn gist(gist: &'a mut Gist) -> Self {
+        Self(Sink::Gist(gist))
     }
 
     /// One sample; `more` are its labels beside those of its subject.
@@ -59,21 +71,32 @@ impl<'a> Series<'a> {
         push: fn(&mut String, &str),
         value: impl Value,
     ) {
-        self.out.push_str(self.name);
-        self.out.push_str(suffix);
-        let mut opened = !self.base.0.is_empty();
-        if opened {
-            self.out.push('{');
-            self.out.push_str(&self.base.0);
+        match &mut self.0 {
+            Sink::Text { out, name, base } => {
+                out.push_str(name);
+                out.push_str(suffix);
+                let mut opened = !base.0.is_empty();
+                if opened {
+                    out.push('{');
+                    out.push_str(&base.0);
+                }
+                for (label, text) in more {
+                    out.push(if opened { ',' } else { '{' });
+                    opened = true;
+                    push_label(out, label, text, push);
+                }
+                out.push_str(if opened { "} " } else { " " });
+                value.put(out);
+                out.push('\n');
+            }
+            Sink::Gist(gist) => {
+                gist.sample(suffix);
+                for (label, text) in more {
+                    gist.label(label, text);
+                }
+                value.note(gist);
+            }
         }
-        for (label, text) in more {
-            self.out.push(if opened { ',' } else { '{' });
-            opened = true;
-            push_label(self.out, label, text, push);
-        }
-        self.out.push_str(if opened { "} " } else { " " });
-        value.put(self.out);
-        self.out.push('\n');
     }
 }
 
@@ -129,6 +152,10 @@ macro_rules! whole_number {
             fn put(self, out: &mut String) {
                 out.push_str(itoa::Buffer::new().format(self));
             }
+
+            fn note(self, gist: &mut Gist) {
+                gist.number(self.into());
+            }
         }
     )*};
 }
@@ -139,6 +166,12 @@ impl Value for Amount {
     fn put(self, out: &mut String) {
         // writing into a `String` cannot fail
         let _ = self.write_to(out);
+    }
+
+    fn note(self, gist: &mut Gist) {
+        let (digits, decimals) = self.digits();
+        gist.number(digits);
+        gist.number(decimals.into());
     }
 }
 
@@ -186,6 +219,11 @@ impl Value for Seconds {
         out.push_str(&"000000000"[..width - digits.len()]);
         out.push_str(digits);
     }
+
+    fn note(self, gist: &mut Gist) {
+        let nanos = i128::from(self.whole) * 1_000_000_000 + i128::from(self.nanos);
+        gist.number(if self.is_negative { -nanos } else { nanos });
+    }
 }
 
 /// A double as both formats read it, shortest digits first.
@@ -207,6 +245,10 @@ impl Display for Float {
 impl Value for Float {
     fn put(self, out: &mut String) {
         put(out, format_args!("{self}"));
+    }
+
+    fn note(self, gist: &mut Gist) {
+        gist.number(self.0.to_bits().into());
     }
 }
 
