@@ -29,9 +29,10 @@ fn main() {
     let [path, times] = &words[..] else { panic!("hot_paths PATH TIMES") };
     let times: usize = times.parse().expect("a number");
     match path.as_str() {
-        "render" => print(Coding::Identity, times, false),
+        "render" => print(Coding::Identity, times, true),
         "render-gzip" => print(Coding::Gzip, times, true),
-        // everything is rendered again, nothing compressed again
+        // everything is looked at, nothing made again
+        "render-again" => print(Coding::Identity, times, false),
         "render-gzip-again" => print(Coding::Gzip, times, false),
         "poll" => poll(&Fleet::new(TOKEN, 1), times),
         "signature" => sign(&Fleet::new(SIGNED, 1), times),

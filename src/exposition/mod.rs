@@ -67,7 +67,7 @@ fn accounts(text: &mut String, rows: &[Row<'_>], format: Format) {
     for (metric, sample) in account_metrics() {
         let mut family = Family::new(text, metric, format);
         for (account, labels) in rows {
-            family.series(labels, |series| sample(account, series));
+            family.series(labels, |series| sample.write(account, series));
         }
     }
 }

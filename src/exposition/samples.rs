@@ -5,6 +5,7 @@ use super::series::{Labels, Seconds, Series};
 use crate::account::Balance;
 use crate::board::{AccountStatus, Flow, ProviderStatus, Waiting};
 use crate::clock::Now;
+use crate::config::AccountConfig;
 use crate::failure::ErrorReason;
 use crate::money::Amount;
 
@@ -61,8 +62,8 @@ fn flows(account: &Shown<'_>, series: &mut Series<'_>, sum: fn(&Flow) -> Amount)
     }
 }
 
-pub(super) fn thresholds(account: &Shown<'_>, series: &mut Series<'_>) {
-    for threshold in &account.status.config.thresholds {
+pub(super) fn thresholds(config: &AccountConfig, series: &mut Series<'_>) {
+    for threshold in &config.thresholds {
         let labels = [
             ("wallet", threshold.wallet.as_str()),
             ("currency", threshold.currency.as_str()),
@@ -110,12 +111,12 @@ pub(super) fn failures_in_a_row(account: &Shown<'_>, series: &mut Series<'_>) {
     series.put(&[], account.status.streak.failures_in_a_row);
 }
 
-pub(super) fn interval(account: &Shown<'_>, series: &mut Series<'_>) {
-    series.put(&[], Seconds::from(account.status.config.interval));
+pub(super) fn interval(config: &AccountConfig, series: &mut Series<'_>) {
+    series.put(&[], Seconds::from(config.interval));
 }
 
-pub(super) fn stale_after(account: &Shown<'_>, series: &mut Series<'_>) {
-    series.put(&[], Seconds::from(account.status.config.stale_after));
+pub(super) fn stale_after(config: &AccountConfig, series: &mut Series<'_>) {
+    series.put(&[], Seconds::from(config.stale_after));
 }
 
 pub(super) fn polls(account: &Shown<'_>, series: &mut Series<'_>) {

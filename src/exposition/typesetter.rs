@@ -19,6 +19,7 @@ use crate::config::AccountConfig;
 
 mod buffer;
 mod fingerprint;
+mod heading;
 mod plates;
 
 use buffer::{Buffer, Demand};

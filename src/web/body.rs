@@ -149,7 +149,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_one_frame() {
-        for (shared, own) in [(&[][..], ""), (&["a".to_owned()], ""), (&[], "b"), (&["a".to_owned(), String::new()], "bc")] {
+        for (shared, own) in
+            [(&[][..], ""), (&["a".to_owned()], ""), (&[], "b"), (&["a".to_owned(), String::new()], "bc")]
+        {
             let mut parts = parts(shared, own);
             let whole = shared.concat() + own;
             let frame = parts.frame().await.map(|frame| frame.unwrap().into_data().unwrap());

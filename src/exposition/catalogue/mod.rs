@@ -5,6 +5,7 @@ use super::moment::Shown;
 use super::series::Series;
 use crate::board::ProviderStatus;
 use crate::clock::Now;
+use crate::config::AccountConfig;
 
 mod table;
 
@@ -63,8 +64,23 @@ pub enum Presence {
     When(&'static str),
 }
 
-/// Writes the samples of one account. It sees no clock: what depends on one is decided in [`Shown`].
-pub(super) type AccountSamples = fn(&Shown<'_>, &mut Series<'_>);
+/// Writes the samples of one account.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum AccountSamples {
+    /// From nothing but its configuration.
+    Configured(fn(&AccountConfig, &mut Series<'_>)),
+    /// It sees no clock: what depends on one is decided in [`Shown`].
+    Known(fn(&Shown<'_>, &mut Series<'_>)),
+}
+
+impl AccountSamples {
+    pub(super) fn write(self, account: &Shown<'_>, series: &mut Series<'_>) {
+        match self {
+            Self::Configured(sample) => sample(&account.status.config, series),
+            Self::Known(sample) => sample(account, series),
+        }
+    }
+}
 
 /// Where the samples of a metric come from.
 #[derive(Debug)]

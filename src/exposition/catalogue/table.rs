@@ -1,5 +1,6 @@
 //! The table itself: one entry for each metric.
 
+use super::AccountSamples::{Configured, Known};
 use super::{Kind, Metric, Presence, Samples, Subject};
 use crate::exposition::samples;
 
@@ -14,7 +15,7 @@ pub static METRICS: &[Metric] = &[
                (currency) only. Polled and cached on the exporter's own timer and not at the scrape, since providers \
                limit requests and may charge for them while several servers may scrape; withdrawn when it is older \
                than balance_stale_after_seconds.",
-        samples: Samples::Account(samples::amount),
+        samples: Samples::Account(Known(samples::amount)),
     },
     Metric {
         name: "balance_available_amount",
@@ -25,7 +26,7 @@ pub static METRICS: &[Metric] = &[
                Polled and cached on the exporter's own timer and not at the scrape, since providers limit requests \
                and may charge for them while several servers may scrape; withdrawn when it is older than \
                balance_stale_after_seconds.",
-        samples: Samples::Account(samples::available),
+        samples: Samples::Account(Known(samples::available)),
     },
     Metric {
         name: "balance_frozen_amount",
@@ -34,7 +35,7 @@ pub static METRICS: &[Metric] = &[
         presence: Presence::WhileFresh,
         help: "What the provider holds back in a wallet, in major units of its currency; aggregate by (currency) \
                only. Polled and cached like balance_amount.",
-        samples: Samples::Account(samples::frozen),
+        samples: Samples::Account(Known(samples::frozen)),
     },
     Metric {
         name: "balance_credit_limit_amount",
@@ -43,7 +44,7 @@ pub static METRICS: &[Metric] = &[
         presence: Presence::WhileFresh,
         help: "What the provider calls the credit limit of a wallet, in major units of its currency; aggregate by \
                (currency) only. Polled and cached like balance_amount.",
-        samples: Samples::Account(samples::credit_limit),
+        samples: Samples::Account(Known(samples::credit_limit)),
     },
     Metric {
         name: "balance_outflow_amount_total",
@@ -53,7 +54,7 @@ pub static METRICS: &[Metric] = &[
         help: "Sum of the falls between consecutive readings of what can be spent, in major units of the currency; \
                aggregate by (currency) only. What went out and came in between two readings is seen as their \
                difference.",
-        samples: Samples::Account(samples::outflow),
+        samples: Samples::Account(Known(samples::outflow)),
     },
     Metric {
         name: "balance_inflow_amount_total",
@@ -62,7 +63,7 @@ pub static METRICS: &[Metric] = &[
         presence: Presence::OnceRead,
         help: "Sum of the rises between consecutive readings of what can be spent, in major units of the currency; \
                aggregate by (currency) only.",
-        samples: Samples::Account(samples::inflow),
+        samples: Samples::Account(Known(samples::inflow)),
     },
     Metric {
         name: "balance_threshold_amount",
@@ -70,7 +71,7 @@ pub static METRICS: &[Metric] = &[
         labels: &["wallet", "currency", "severity"],
         presence: Presence::When("the account has thresholds"),
         help: "The configured level below which what can be spent is too little, in major units of the currency.",
-        samples: Samples::Account(samples::thresholds),
+        samples: Samples::Account(Configured(samples::thresholds)),
     },
     Metric {
         name: "balance_fresh",
@@ -79,7 +80,7 @@ pub static METRICS: &[Metric] = &[
         presence: Presence::Always,
         help: "1 while the account's last good reading is not older than balance_stale_after_seconds, else 0: then its \
                balances are withdrawn. Decided at the scrape.",
-        samples: Samples::Account(samples::fresh),
+        samples: Samples::Account(Known(samples::fresh)),
     },
     Metric {
         name: "balance_poll_success",
@@ -87,7 +88,7 @@ pub static METRICS: &[Metric] = &[
         labels: &[],
         presence: Presence::Always,
         help: "1 if the account's last poll brought its balances, 0 if it failed or there was none yet.",
-        samples: Samples::Account(samples::poll_success),
+        samples: Samples::Account(Known(samples::poll_success)),
     },
     Metric {
         name: "balance_last_success_timestamp_seconds",
@@ -95,7 +96,7 @@ pub static METRICS: &[Metric] = &[
         labels: &[],
         presence: Presence::Always,
         help: "When the poll began that brought the last good reading; 0 if there was none yet.",
-        samples: Samples::Account(samples::last_success),
+        samples: Samples::Account(Known(samples::last_success)),
     },
     Metric {
         name: "balance_last_poll_timestamp_seconds",
@@ -103,7 +104,7 @@ pub static METRICS: &[Metric] = &[
         labels: &[],
         presence: Presence::Always,
         help: "When the last poll ended, well or badly; 0 if there was none yet.",
-        samples: Samples::Account(samples::last_poll),
+        samples: Samples::Account(Known(samples::last_poll)),
     },
     Metric {
         name: "balance_next_poll_timestamp_seconds",
@@ -111,7 +112,7 @@ pub static METRICS: &[Metric] = &[
         labels: &[],
         presence: Presence::Always,
         help: "When the account will be polled next; 0 if that is not decided yet.",
-        samples: Samples::Account(samples::next_poll),
+        samples: Samples::Account(Known(samples::next_poll)),
     },
     Metric {
         name: "balance_waiting_until_timestamp_seconds",
@@ -121,7 +122,7 @@ pub static METRICS: &[Metric] = &[
         help: "Until when nothing is asked of the account, and why: of all causes the one that lasts the longest. The \
                cause is interval, retry, backoff, refused, throttled or limit; others may be first when a limit has \
                room again.",
-        samples: Samples::Account(samples::waiting),
+        samples: Samples::Account(Known(samples::waiting)),
     },
     Metric {
         name: "balance_poll_failures_in_a_row",
@@ -129,7 +130,7 @@ pub static METRICS: &[Metric] = &[
         labels: &[],
         presence: Presence::Always,
         help: "Polls of the account that failed since the last good one; 0 if the last one was good.",
-        samples: Samples::Account(samples::failures_in_a_row),
+        samples: Samples::Account(Known(samples::failures_in_a_row)),
     },
     Metric {
         name: "balance_poll_interval_seconds",
@@ -137,7 +138,7 @@ pub static METRICS: &[Metric] = &[
         labels: &[],
         presence: Presence::Always,
         help: "The configured time between two polls of the account.",
-        samples: Samples::Account(samples::interval),
+        samples: Samples::Account(Configured(samples::interval)),
     },
     Metric {
         name: "balance_stale_after_seconds",
@@ -145,7 +146,7 @@ pub static METRICS: &[Metric] = &[
         labels: &[],
         presence: Presence::Always,
         help: "The configured age up to which a reading of the account is shown.",
-        samples: Samples::Account(samples::stale_after),
+        samples: Samples::Account(Configured(samples::stale_after)),
     },
     Metric {
         name: "balance_polls_total",
@@ -153,7 +154,7 @@ pub static METRICS: &[Metric] = &[
         labels: &[],
         presence: Presence::Always,
         help: "Polls of the account that ended, well or badly.",
-        samples: Samples::Account(samples::polls),
+        samples: Samples::Account(Known(samples::polls)),
     },
     Metric {
         name: "balance_poll_failures_total",
@@ -162,7 +163,7 @@ pub static METRICS: &[Metric] = &[
         presence: Presence::Always,
         help: "Polls of the account that brought no balances, by the first thing that went wrong: for every reason there \
                is, or with metrics.every_reason false for those that have happened.",
-        samples: Samples::Account(samples::failures),
+        samples: Samples::Account(Known(samples::failures)),
     },
     Metric {
         name: "balance_readings_held_total",
@@ -172,7 +173,7 @@ pub static METRICS: &[Metric] = &[
         help: "Good readings of the account that were not shown, because what can be spent differed from the last one by \
                more than hold_jump_over: each waits for the next reading to confirm it, and the one before is shown \
                while it is fresh. 0 without hold_jump_over.",
-        samples: Samples::Account(samples::readings_held),
+        samples: Samples::Account(Known(samples::readings_held)),
     },
     Metric {
         name: "balance_repeated_replies_total",
@@ -182,7 +183,7 @@ pub static METRICS: &[Metric] = &[
         help: "Good replies about the account that carried the same trace code or time as the reply before, although \
                the provider gives each its own: an old reply may have been served again. 0 for a provider that marks \
                no reply.",
-        samples: Samples::Account(samples::repeated_replies),
+        samples: Samples::Account(Known(samples::repeated_replies)),
     },
     Metric {
         name: "balance_account_info",
@@ -190,7 +191,7 @@ pub static METRICS: &[Metric] = &[
         labels: &["api", "environment"],
         presence: Presence::Always,
         help: "How the account is polled and, while it is fresh, what else the provider says of it.",
-        samples: Samples::Account(samples::info),
+        samples: Samples::Account(Known(samples::info)),
     },
     Metric {
         name: "balance_provider_requests_total",

@@ -3,21 +3,22 @@
 use bytes::Bytes;
 
 use super::fingerprint::{Fingerprint, Fingerprints};
+use super::heading::Headings;
 use crate::exposition::catalogue::AccountSamples;
 use crate::exposition::deflate::{Block, Checksum, Deflater, Stream};
 use crate::exposition::gist::Gist;
 use crate::exposition::series::Series;
-use crate::exposition::writer::header;
 use crate::exposition::{Format, Metric, Row, account_metrics};
 
 /// Accounts whose samples of one metric are one piece: fewer would cost more bytes and more time each, more
 /// would be made again for less.
-pub(super) const BLOCK_ACCOUNTS: usize = 256;
+pub(super) const BLOCK_ACCOUNTS: usize = 512;
 
 /// What was made, by metric and some hundred accounts each.
 #[derive(Debug, Default)]
 pub(super) struct Plates {
     pub(super) metrics: Vec<Vec<Plate>>,
+    headings: Headings,
     press: Press,
 }
 
@@ -75,10 +76,10 @@ impl Plates {
             Some(())
         })?;
         let mut pieces = Vec::new();
-        for ((metric, _), plates) in account_metrics().zip(&self.metrics) {
+        for (heading, plates) in self.headings.of(format).iter().zip(&self.metrics) {
             let texts = plates.iter().filter_map(|plate| plate.text.as_ref()).filter(|text| !text.is_empty());
             if texts.clone().next().is_some() {
-                pieces.push(Bytes::copy_from_slice(self.press.header(metric, format).as_bytes()));
+                pieces.push(heading.text());
                 pieces.extend(texts.cloned());
             }
         }
@@ -94,11 +95,10 @@ impl Plates {
             Some(())
         })?;
         let mut stream = Stream::into(buffer);
-        for ((metric, _), plates) in account_metrics().zip(&self.metrics) {
+        for (heading, plates) in self.headings.of(format).iter_mut().zip(&self.metrics) {
             let blocks = plates.iter().filter_map(|plate| plate.block.as_ref()).filter(|block| !block.is_empty());
             if blocks.clone().next().is_some() {
-                let header = self.press.header(metric, format).to_owned();
-                stream.push(&self.press.deflater.block(header.as_bytes())?);
+                stream.push(heading.block(&mut self.press.deflater)?);
                 blocks.for_each(|block| stream.push(block));
             }
         }
@@ -145,7 +145,11 @@ impl Press {
         self.gist.clear();
         for (account, _) in manuscript.rows {
             self.gist.subject();
-            (manuscript.sample)(account, &mut Series::gist(&mut self.gist));
+            match manuscript.sample {
+                // with other settings come other labels, for which plates are forgotten
+                AccountSamples::Configured(_) => {}
+                AccountSamples::Known(sample) => sample(account, &mut Series::gist(&mut self.gist)),
+            }
         }
         self.fingerprints.of(self.gist.as_bytes())
     }
@@ -153,7 +157,7 @@ impl Press {
     fn render(&mut self, manuscript: Manuscript<'_>) -> &str {
         self.text.clear();
         for (account, labels) in manuscript.rows {
-            (manuscript.sample)(account, &mut Series::new(&mut self.text, manuscript.metric.name, labels));
+            manuscript.sample.write(account, &mut Series::new(&mut self.text, manuscript.metric.name, labels));
         }
         &self.text
     }
@@ -165,11 +169,5 @@ impl Press {
         }
         self.render(manuscript);
         self.deflater.block(self.text.as_bytes())
-    }
-
-    fn header(&mut self, metric: &Metric, format: Format) -> &str {
-        self.text.clear();
-        header(&mut self.text, metric, format);
-        &self.text
     }
 }
