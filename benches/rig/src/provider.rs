@@ -34,14 +34,12 @@ struct Provider {
     too_early: AtomicU64,
     /// When each throttled provider path may be asked again.
     again: Mutex<HashMap<String, Instant>>,
-    /// When each healthy account was asked, if arrivals are recorded.
-    arrivals: Option<Mutex<HashMap<String, Vec<Instant>>>>,
-    interval: Duration,
+    /// When the first balance was asked for, and when the last one was told.
+    span: Mutex<Option<(Instant, Instant)>>,
 }
 
 /// Serves until it is killed. The first line on stdout is its address.
 pub async fn run(options: &Options) -> Fallible<()> {
-    let interval: u64 = options.number("interval-ms", 0)?;
     let provider = Arc::new(Provider {
         delay: Duration::from_millis(options.number("delay-ms", 0)?),
         hang: options.number("hang", 0)?,
@@ -52,8 +50,7 @@ pub async fn run(options: &Options) -> Fallible<()> {
         connections: AtomicU64::new(0),
         too_early: AtomicU64::new(0),
         again: Mutex::default(),
-        arrivals: (interval > 0).then(Mutex::default),
-        interval: Duration::from_millis(interval),
+        span: Mutex::default(),
     });
     let address: SocketAddr = "127.0.0.1:0".parse()?;
     let socket = tokio::net::TcpSocket::new_v4()?;
@@ -83,6 +80,7 @@ impl Provider {
         if path == "/stats" {
             return json(self.stats());
         }
+        let asked = Instant::now();
         let number = self.requests.fetch_add(1, Relaxed);
         let is_signed = request.method() == Method::POST;
         let account = if is_signed {
@@ -114,11 +112,13 @@ impl Provider {
         if place < self.hang + self.garbage {
             return json("{\"endUserId\":\"garbage".to_owned());
         }
-        if let Some(arrivals) = &self.arrivals {
-            arrivals.lock().unwrap().entry(account.clone()).or_default().push(Instant::now());
-        }
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
+        }
+        {
+            let mut span = self.span.lock().unwrap();
+            let (first, last) = span.unwrap_or((asked, asked));
+            *span = Some((first.min(asked), last.max(Instant::now())));
         }
         let cents = 100_000 + number * 7_919 % 900_000;
         let amount = format!("{}.{:02}", cents / 100, cents % 100);
@@ -135,39 +135,13 @@ impl Provider {
         })
     }
 
-    /// What was seen, with the lateness of each request against its account's earliest place in the rhythm.
     fn stats(&self) -> String {
-        let mut late = Vec::new();
-        if let Some(arrivals) = &self.arrivals {
-            for times in arrivals.lock().unwrap().values() {
-                // the first poll comes at once and not in the rhythm
-                let Some(second) = times.get(1) else { continue };
-                let period = self.interval.as_nanos();
-                let offsets: Vec<i128> = times[1..]
-                    .iter()
-                    .map(|time| {
-                        let offset = time.duration_since(*second).as_nanos() % period;
-                        let offset = i128::try_from(offset).unwrap_or_default();
-                        if offset > (period / 2) as i128 { offset - period as i128 } else { offset }
-                    })
-                    .collect();
-                let earliest = offsets.iter().min().copied().unwrap_or_default();
-                if offsets.len() > 1 {
-                    late.extend(offsets.iter().map(|offset| (offset - earliest) as f64 / 1e6));
-                }
-            }
-        }
-        late.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let place = ((late.len().max(1) - 1) as f64 * share).round() as usize;
-            late.get(place).copied().unwrap_or_default()
-        };
+        let span = self.span.lock().unwrap().map_or(Duration::ZERO, |(first, last)| last - first);
         serde_json::json!({
             "requests": self.requests.load(Relaxed),
             "connections": self.connections.load(Relaxed),
             "too_early": self.too_early.load(Relaxed),
-            "arrivals": late.len(),
-            "late_ms": { "p50": at(0.5), "p99": at(0.99), "p999": at(0.999), "max": at(1.0) },
+            "span_s": span.as_secs_f64(),
         })
         .to_string()
     }
