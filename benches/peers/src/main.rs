@@ -18,8 +18,10 @@ fn main() -> Fallible<()> {
         }
         ["key"] => signature::key(),
         ["sign", file, times] => signature::sign(&std::fs::read(file)?, times.parse()?),
-        _ => Err("peers prometheus FILE | prometheus-client FILE | loop BASE ACCOUNTS INTERVAL_MS keep-alive|close | key | \
+        _ => Err(
+            "peers prometheus FILE | prometheus-client FILE | loop BASE ACCOUNTS INTERVAL_MS keep-alive|close | key | \
                   sign FILE TIMES"
-            .into()),
+                .into(),
+        ),
     }
 }
