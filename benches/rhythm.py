@@ -44,7 +44,7 @@ def rhythm(stand, accounts, interval, seconds, faults=None, ahead=False, state=N
                 exporter.until_serving()
                 time.sleep(min(8, seconds))
             else:
-                exporter.until_polled(600)
+                exporter.until_polled(600, 300)
             time.sleep(2)
             before, written = exporter.values(), state and Written(exporter, state)
             began, used = time.monotonic(), cpu_ms(exporter.pid)

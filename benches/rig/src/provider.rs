@@ -21,6 +21,10 @@ use tokio::net::TcpListener;
 
 use crate::{Fallible, Options};
 
+/// It listens at so many addresses, each with the same port: connections to one of them use up the ports of the side
+/// that makes them, if a hundred thousand come within a minute.
+const HOSTS: u8 = 20;
+
 struct Provider {
     delay: Duration,
     /// Percent of accounts that get nothing, 429, garbage.
@@ -38,7 +42,7 @@ struct Provider {
     span: Mutex<Option<(Instant, Instant)>>,
 }
 
-/// Serves until it is killed. The first line on stdout is its address.
+/// Serves until it is killed. The first line on stdout is the first of its addresses.
 pub async fn run(options: &Options) -> Fallible<()> {
     let provider = Arc::new(Provider {
         delay: Duration::from_millis(options.number("delay-ms", 0)?),
@@ -52,15 +56,23 @@ pub async fn run(options: &Options) -> Fallible<()> {
         again: Mutex::default(),
         span: Mutex::default(),
     });
-    let address: SocketAddr = "127.0.0.1:0".parse()?;
-    let socket = tokio::net::TcpSocket::new_v4()?;
-    socket.bind(address)?;
-    let listener: TcpListener = socket.listen(16_384)?;
-    println!("http://{}", listener.local_addr()?);
+    let mut port = 0;
+    for host in 1..=HOSTS {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from(([127, 0, 0, host], port)))?;
+        let listener: TcpListener = socket.listen(16_384)?;
+        port = listener.local_addr()?.port();
+        tokio::spawn(listen(listener, provider.clone()));
+    }
+    println!("http://127.0.0.1:{port}");
     std::io::stdout().flush()?;
+    std::future::pending().await
+}
+
+async fn listen(listener: TcpListener, provider: Arc<Provider>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        stream.set_nodelay(true)?;
+        let _ = stream.set_nodelay(true);
         provider.connections.fetch_add(1, Relaxed);
         let provider = provider.clone();
         tokio::spawn(async move {
