@@ -27,7 +27,7 @@ def polls_remembered():
     return int(re.search(r"MOST_POLLS: usize = (\d+);", text).group(1))
 
 
-def soak(stand, polls, grown=None, most_accounts=8_000):
+def soak(stand, polls, grown=None, most_accounts=8_000, every_s=2):
     """So many polls, a tenth of them hung, throttled or garbage; memory and descriptors all the while. What is settled
     begins when every account that succeeds has had `grown` polls, as many as are remembered of it and one more."""
     grown = polls_remembered() + 1 if grown is None else grown
@@ -40,7 +40,7 @@ def soak(stand, polls, grown=None, most_accounts=8_000):
             exporter.until_serving()
             began, done = time.monotonic(), 0
             while done < polls:
-                time.sleep(2)
+                time.sleep(every_s)
                 done = provider.stats()["requests"]
                 if settled is None and fewest_polls(exporter) >= grown:
                     settled = len(samples)

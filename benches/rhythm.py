@@ -58,7 +58,7 @@ def rhythm(stand, accounts, interval, seconds, faults=None, ahead=False, state=N
             told = {"state": written.told(used, took)} if written else {}
             stats = provider.stats()
             return {"accounts": accounts, "interval": interval, **lateness(before, exporter.values()), **told,
-                    "too_early": stats["too_early"], "connections": stats["connections"], "requests": stats["requests"]}
+                    "too_early": stats["too_early"], "crossed": stats["crossed"], "connections": stats["connections"], "requests": stats["requests"]}
 
 
 def with_state(stand, accounts, interval, seconds):

@@ -60,7 +60,7 @@ ROWS = {
 
 
 def soak(polls):
-    return Part("soak", endurance.soak, {"polls": polls}, {"polls": 300, "grown": 0})
+    return Part("soak", endurance.soak, {"polls": polls}, {"polls": 300, "grown": 0, "every_s": 1})
 
 
 def named(names):

@@ -230,11 +230,15 @@ class Exporter(Process):
             time.sleep(again / 10)
 
     def until_serving(self):
-        self.until(lambda: get(self.url + "/metrics"), "first answer")
+        """A compressed answer, as Prometheus asks for it; a plain one would stay in memory for a while."""
+        self.until(self.packed, "first answer")
         return time.monotonic() - self.began
 
+    def packed(self):
+        return get(self.url + "/metrics", headers={"Accept-Encoding": "gzip"})
+
     def text(self):
-        return gzip.decompress(get(self.url + "/metrics", headers={"Accept-Encoding": "gzip"}))
+        return gzip.decompress(self.packed())
 
     def values(self):
         """The exporter's own series, by their text. They come after those of the accounts, which can be very many."""

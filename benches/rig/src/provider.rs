@@ -24,6 +24,8 @@ use crate::{Fallible, Options};
 /// It listens at so many addresses, each with the same port: connections to one of them use up the ports of the side
 /// that makes them, if a hundred thousand come within a minute.
 const HOSTS: u8 = 20;
+/// How long a request and a refusal can pass each other by.
+const CROSSING: Duration = Duration::from_secs(1);
 
 struct Provider {
     delay: Duration,
@@ -34,10 +36,12 @@ struct Provider {
     retry_after: u64,
     requests: AtomicU64,
     connections: AtomicU64,
-    /// Requests that came before the time that Retry-After told.
+    /// Requests that came before the time that Retry-After told, and not just after it was told.
     too_early: AtomicU64,
-    /// When each throttled provider path may be asked again.
-    again: Mutex<HashMap<String, Instant>>,
+    /// Requests that can have been on their way when it was told.
+    crossed: AtomicU64,
+    /// When each throttled provider path was told to wait, and may be asked again.
+    again: Mutex<HashMap<String, (Instant, Instant)>>,
     /// When the first balance was asked for, and when the last one was told.
     span: Mutex<Option<(Instant, Instant)>>,
 }
@@ -53,6 +57,7 @@ pub async fn run(options: &Options) -> Fallible<()> {
         requests: AtomicU64::new(0),
         connections: AtomicU64::new(0),
         too_early: AtomicU64::new(0),
+        crossed: AtomicU64::new(0),
         again: Mutex::default(),
         span: Mutex::default(),
     });
@@ -113,8 +118,11 @@ impl Provider {
             let now = Instant::now();
             let mut again = self.again.lock().unwrap();
             match again.get(entry) {
-                Some(until) if now < *until => drop(self.too_early.fetch_add(1, Relaxed)),
-                _ => drop(again.insert(entry.to_owned(), now + Duration::from_secs(self.retry_after))),
+                Some((told, until)) if now < *until => {
+                    let counter = if now - *told < CROSSING { &self.crossed } else { &self.too_early };
+                    counter.fetch_add(1, Relaxed);
+                }
+                _ => drop(again.insert(entry.to_owned(), (now, now + Duration::from_secs(self.retry_after)))),
             }
             let mut refusal = Response::new(Full::default());
             *refusal.status_mut() = StatusCode::TOO_MANY_REQUESTS;
@@ -153,6 +161,7 @@ impl Provider {
             "requests": self.requests.load(Relaxed),
             "connections": self.connections.load(Relaxed),
             "too_early": self.too_early.load(Relaxed),
+            "crossed": self.crossed.load(Relaxed),
             "span_s": span.as_secs_f64(),
         })
         .to_string()
