@@ -82,7 +82,7 @@ def answering(report):
             for server in servers:
                 net, raw = (ratios(ours[key], server[key]) for key in ["net_ms_each", "raw_ms_each"])
                 cpu = server["net_ms"]
-                lines.append([server["name"].replace("_", " ").replace("node exporter", "node_exporter"),
+                lines.append([server["name"],
                               num(cpu["min"]), num(cpu["p50"]), num(cpu["max"]), num(server["raw_ms"]["p50"]),
                               num(100 * server["taken_off"]["p50"]), num(server["ms"]["p50"]), f"{server['bytes']:,}",
                               num(server["resident_kb"] / 1024), *(["1", "1"] if server is ours else [three(net), num(statistics.median(raw))])])

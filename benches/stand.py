@@ -271,4 +271,6 @@ def scrape(targets, **options):
                           check=False)
     if done.returncode:
         raise Failed(f"scrape: {done.stderr.strip()}")
-    return json.loads(done.stdout)
+    rows = json.loads(done.stdout)
+    # the rig's names have no spaces
+    return [{**row, "name": name} for row, (name, *_) in zip(rows, targets)]
