@@ -1,30 +1,34 @@
 """The peers: fetched from Debian and PyPI into a folder, configured for the same series or the same polls, and started."""
 
+import gzip
 import os
-import pathlib
 import subprocess
 import sys
 
-from stand import PEERS, Process, free_port, get
+from stand import Failed, Process, Programs, free_port, get
 
-PACKAGES = ["nginx", "prometheus-node-exporter", "prometheus-pushgateway", "prometheus-blackbox-exporter"]
+PACKAGES = ["nginx", "prometheus", "prometheus-node-exporter", "prometheus-pushgateway", "prometheus-blackbox-exporter"]
 PYTHON = ["prometheus-client==0.26.0", "requests", "aiohttp"]
 
 
 def install(folder):
     """Nothing is started, and dpkg is not asked to install anything; what is there is not fetched again."""
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "root/usr/sbin/nginx").exists():
+    missing = [package for package in PACKAGES if not list(folder.glob(f"{package}_*.deb"))]
+    if missing:
+        # apt's own user writes here
         os.chmod(folder, 0o755)
-        if subprocess.run(["apt-get", "-qq", "download", *PACKAGES], cwd=folder).returncode:
+        if subprocess.run(["apt-get", "-qq", "download", *missing], cwd=folder, check=False).returncode:
             subprocess.run(["apt-get", "-qq", "update"], check=True)
-            subprocess.run(["apt-get", "-qq", "download", *PACKAGES], cwd=folder, check=True)
+            subprocess.run(["apt-get", "-qq", "download", *missing], cwd=folder, check=True)
         for package in folder.glob("*.deb"):
             subprocess.run(["dpkg-deb", "-x", package, folder / "root"], check=True)
-    if not (folder / "python/bin/aiohttp-is-there").exists():
+    wanted = "\n".join(PYTHON)
+    installed = folder / "python/installed"
+    if not installed.exists() or installed.read_text() != wanted:
         subprocess.run([sys.executable, "-m", "venv", folder / "python"], check=True)
         subprocess.run([folder / "python/bin/pip", "install", "--quiet", "--no-input", *PYTHON], check=True)
-        (folder / "python/bin/aiohttp-is-there").touch()
+        installed.write_text(wanted)
 
 
 def accounts_only(text):
@@ -54,11 +58,11 @@ http {{
 """
 
 
-def nginx(installed, folder, text, packed):
+def nginx(installed, folder, text):
     """Serves ready bytes, and compressed ones to who takes them: nothing is nearer to the limit."""
     (folder / "www").mkdir()
     (folder / "www/metrics").write_text(text)
-    (folder / "www/metrics.gz").write_bytes(packed)
+    (folder / "www/metrics.gz").write_bytes(gzip.compress(text.encode(), 6))
     for path in [folder, folder / "www"]:
         os.chmod(path, 0o755)
     port = free_port()
@@ -92,13 +96,15 @@ def pushgateway(installed, folder, text):
     return process
 
 
-def crate(name, folder, text):
+def crate(name):
     """A registry of a Rust crate that holds the series."""
-    file = folder / "accounts.prom"
-    file.write_text(text)
-    process = Process([PEERS, name, file], stdout=subprocess.PIPE)
-    process.url = process.process.stdout.readline().decode().strip()
-    return process
+    def start(installed, folder, text):
+        file = folder / "accounts.prom"
+        file.write_text(text)
+        process = Process([Programs.named("peers"), name, file], stdout=subprocess.PIPE)
+        process.url = process.address()
+        return process
+    return start
 
 
 PYTHON_SERVER = """
@@ -129,6 +135,32 @@ def python(installed, folder, text):
     process = Process([installed / "python/bin/python", folder / "server.py", folder / "python.prom", port])
     process.url = f"http://127.0.0.1:{port}/metrics"
     process.until(lambda: get(process.url), "Python's prometheus_client")
+    return process
+
+
+# those that hold the series of the exporter, in the order in which they are asked
+SERVERS = {
+    "nginx": nginx,
+    "prometheus-client": crate("prometheus-client"),
+    "prometheus": crate("prometheus"),
+    "Pushgateway": pushgateway,
+    "node_exporter textfile": node_exporter,
+    "Python prometheus_client": python,
+}
+
+
+def prometheus(installed, folder, jobs, interval_s):
+    """Scrapes the `jobs`, which are addresses by name."""
+    port = free_port()
+    lines = [f"global: {{ scrape_interval: {interval_s}s, scrape_timeout: {interval_s}s }}", "scrape_configs:"]
+    for job, url in jobs.items():
+        address = url.removeprefix("http://").split("/")[0]
+        lines.append(f"  - {{ job_name: {job}, static_configs: [{{ targets: ['{address}'] }}] }}")
+    (folder / "prometheus.yml").write_text("\n".join(lines) + "\n")
+    process = Process([installed / "root/usr/bin/prometheus", f"--config.file={folder}/prometheus.yml",
+                       f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}"])
+    process.url = f"http://127.0.0.1:{port}"
+    process.until(lambda: get(process.url + "/-/ready"), "Prometheus")
     return process
 
 
@@ -181,4 +213,7 @@ def script(installed, folder, text, *arguments):
     """Runs one of the scripts above; milliseconds of processor time per poll."""
     (folder / "script.py").write_text(text)
     words = [installed / "python/bin/python", folder / "script.py", *arguments]
-    return float(subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True).stdout)
+    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failed(f"a script in Python: {done.stderr.strip()}")
+    return float(done.stdout)

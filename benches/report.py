@@ -1,28 +1,28 @@
 """docs/PERFORMANCE.md and its picture, from what was measured."""
 
-import math
-import pathlib
 import statistics
+import xml.etree.ElementTree
 
-HERE = pathlib.Path(__file__).resolve().parent
-DOCUMENT = HERE.parent / "docs/PERFORMANCE.md"
-PICTURE = HERE.parent / "docs/performance.svg"
+import picture
+from stand import ROOT, Failed
+
+DOCUMENT = ROOT / "docs/PERFORMANCE.md"
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
-def num(value, unit=""):
-    if value is None:
-        return "–"
+def num(value):
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 4
-    return f"{value:.{digits}f}{unit}"
+    return f"{value:.{digits}f}"
 
 
-def ratio(ours, theirs):
-    """Minimum, median and maximum of the ratios round by round."""
-    pairs = sorted(a / b for a, b in zip(ours, theirs) if b)
-    if not pairs:
-        return "–", None
-    return f"{num(pairs[0])} / **{num(statistics.median(pairs))}** / {num(pairs[-1])}", statistics.median(pairs)
+def ratios(ours, theirs):
+    """Of two series that were measured in turn, round by round."""
+    return [a / b for a, b in zip(ours, theirs) if b]
+
+
+def three(values):
+    """Minimum, median and maximum."""
+    return f"{num(min(values))} / **{num(statistics.median(values))}** / {num(max(values))}"
 
 
 def table(head, rows):
@@ -30,177 +30,283 @@ def table(head, rows):
     return "\n".join(lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]) + "\n"
 
 
-def verdict(value, most):
-    return "–" if value is None else "reached" if value <= most else "**not reached**"
+class Report:
+    """The sections so far, and what they say of the targets."""
+
+    def __init__(self, kept):
+        self.kept, self.parts, self.targets = kept, [], []
+        machines = {tuple(each["machine"][key] for key in ["cores", "cpu", "kernel"]) for each in kept.values()}
+        self.is_mixed = len(machines) > 1
+        if len(machines) == 1:
+            cores, cpu, kernel = machines.pop()
+            self.parts.append(f"Measured on {cores} cores ({cpu}), Linux {kernel}. The load before each table is that of other "
+                              "work when it began: trust ratios, not times.\n")
+
+    def measured(self, name):
+        return self.kept[name]["measured"] if name in self.kept else None
+
+    def when(self, *names):
+        """When these parts were measured, and what else the machine did."""
+        stamps = []
+        for name in names:
+            if name in self.kept:
+                at = self.kept[name]["machine"]
+                where = f" on {at['cores']} cores ({at['cpu']}), Linux {at['kernel']}" if self.is_mixed else ""
+                stamps.append(f"{name if len(names) > 1 else ''} {at['at']}{where}, load {' '.join(at['load'])}".strip())
+        return "Measured " + "; ".join(stamps) + "."
+
+    def add(self, heading, *texts):
+        self.parts.append(f"### {heading}\n\n" + "\n".join(texts))
+
+    def target(self, row, what, said, value, most):
+        self.targets.append([row, what, said, num(value), "reached" if value <= most else "**not reached**"])
+
+    def text(self):
+        parts = list(self.parts)
+        if self.targets:
+            parts.insert(1, "### Targets\n\n" + table(["Row", "What", "Target", "Median measured", ""], self.targets))
+        return "\n".join(parts)
 
 
-def write(kept):
-    parts = []
-    machine = kept.get("machine")
-    if machine:
-        parts.append(f"Measured {machine['at']} on {machine['cores']} cores ({machine['cpu']}), Linux {machine['kernel']}, "
-                     f"load {' '.join(machine['load'])} from other work at the start: trust ratios, not times.\n")
-    targets = []
-    for accounts in [1_000, 10_000]:
-        rows = kept.get(f"S {accounts}")
+def answering(report):
+    for name in ["S small", "S large"]:
+        rows = report.measured(name)
         if not rows:
             continue
-        parts.append(f"### Answering a scrape, {accounts:,} accounts\n")
+        texts = [report.when(name) + " While it is scraped the exporter goes on polling, and no peer polls. In the half second before "
+                 "each scrape nobody asks, and what a process uses then is taken off for as long as the scrape lasts: no more of it than "
+                 "in the usual pause, and never more than half. Gross is what was used in all.\n"]
         for kind in ["changing plain", "changing gzip", "unchanged plain", "unchanged gzip"]:
             servers = rows[kind]
-            ours = servers[0]
-            lines = []
+            ours, lines = servers[0], []
             for server in servers:
-                each, _ = ratio(ours["cpu_ms_each"], server["cpu_ms_each"])
-                cpu = server["cpu_ms"]
-                lines.append([server["name"].replace("_", " ").replace("node exporter", "node_exporter textfile"),
-                              num(cpu["min"]), num(cpu["p50"]), num(cpu["max"]), num(server["ms"]["p50"]),
-                              f"{server['bytes']:,}", num(server["resident_kb"] / 1024), "1" if server is ours else each])
+                net, raw = (ratios(ours[key], server[key]) for key in ["net_ms_each", "raw_ms_each"])
+                cpu = server["net_ms"]
+                lines.append([server["name"],
+                              num(cpu["min"]), num(cpu["p50"]), num(cpu["max"]), num(server["raw_ms"]["p50"]),
+                              num(100 * server["taken_off"]["p50"]), num(server["ms"]["p50"]), f"{server['bytes']:,}",
+                              num(server["resident_kb"] / 1024), *(["1", "1"] if server is ours else [three(net), num(statistics.median(raw))])])
             state = "accounts being polled" if kind.startswith("changing") else "nothing polled, the board unchanged"
-            parts.append(f"{kind.split()[1]}, {state}:\n\n" + table(
-                ["Server", "CPU ms min", "median", "max", "p50 ms", "bytes", "resident MB", "ours / theirs: min, median, max"],
-                lines))
-        if accounts == 10_000:
-            by = lambda kind, name: next(row for row in rows[kind] if row["name"] == name)
-            median = lambda kind, name: ratio(by(kind, "exporter")["cpu_ms_each"], by(kind, name)["cpu_ms_each"])[1]
-            targets += [
-                ["S1", "gzip scrape, changing, against prometheus-client", "at most 1/8", median("changing gzip", "prometheus-client"), 1 / 8],
-                ["S2", "plain scrape, changing, against prometheus-client", "at most 1/13", median("changing plain", "prometheus-client"), 1 / 13],
-                ["S3", "plain, unchanged, against nginx", "at most 1.0", median("unchanged plain", "nginx"), 1.0],
-                ["S3", "gzip, unchanged, against nginx with the file compressed before", "at most 1.5", median("unchanged gzip", "nginx"), 1.5],
-            ]
-            gz = by("changing gzip", "exporter")["ms"]
-            targets.append(["S4", "gzip, p99 over p50 (of a few rounds only)", "at most 2", gz["p99"] / gz["p50"], 2.0])
-            storm = rows["storm"][0]
-            alone = by("changing gzip", "exporter")["cpu_ms"]["p50"]
-            targets.append(["S6", "CPU of 50 scrapes at once over that of one (50 without sharing)", "few", storm["cpu_ms"]["p50"] / alone, 10])
-    polls = kept.get("P")
-    if polls:
-        text, value = ratio(polls["samples"]["exporter"], polls["samples"]["reqwest"])
-        ours = statistics.median(polls["samples"]["exporter"])
-        rows = [["balance-exporter", num(ours), "1"],
-                ["a bare reqwest loop", num(statistics.median(polls["samples"]["reqwest"])), text]]
-        kept_alive = polls.get("kept")
-        if kept_alive:
-            kept_text, kept_value = ratio(kept_alive["exporter"], kept_alive["reqwest"])
-            ours_kept = statistics.median(kept_alive["exporter"])
-            rows += [["balance-exporter, `keep_alive`", num(ours_kept), num(ours / ours_kept)],
-                     ["a bare reqwest loop, connections kept", num(statistics.median(kept_alive["reqwest"])), kept_text + " of `keep_alive`"]]
-        rows += [[name, num(polls[name]), num(ours / polls[name])]
-                 for name in ["Python aiohttp", "Python requests", "blackbox_exporter"] if name in polls]
-        parts.append(f"### Polling, {polls['accounts']:,} accounts each {polls['interval_s']} s, a fresh connection each unless said\n\n"
-                     + table(["Poller", "CPU ms per poll", "ours / theirs"], rows))
-        targets.append(["P1", "CPU per unsigned poll against a bare reqwest loop, same connection policy", "at most 1.3", value, 1.3])
-        if kept_alive:
-            targets.append(["P1", "the same, connections kept by both", "at most 1.3", kept_value, 1.3])
-            if "blackbox_exporter" in polls:
-                targets.append(["P1", "CPU per unsigned poll with `keep_alive` against blackbox_exporter", "at most 1/10",
-                                ours_kept / polls["blackbox_exporter"], 0.1])
-            targets.append(["P4", "new connections per poll with `keep_alive`, in percent", "at most 1",
-                            100 * statistics.median(kept_alive["connections"]), 1.0])
-    rows = []
-    for name in ["L1", "L1 ahead", "L1 large", "L2"]:
-        late = kept.get(name)
-        if late:
-            rows.append([name.replace(" large", "").replace("ahead", "before all others"), f"{late['accounts']:,}", late["interval"], f"{int(late['polls']):,}",
-                         *(num(late["within"][most]) for most in ["0.001", "0.005", "0.01", "0.05", "1.0"]), late["too_early"]])
+            texts.append(f"{kind.split()[1]}, {state}:\n\n" + table(
+                ["Server", "CPU ms min", "median", "max", "gross median", "taken off %", "p50 ms", "bytes", "resident MB",
+                 "ours / theirs: min, median, max", "gross"], lines))
+        report.add(f"Answering a scrape, {rows['accounts']:,} accounts", *texts)
+        if name == "S large":
+            targets(report, rows)
+
+
+def targets(report, rows):
+    by = lambda kind, server: next(row for row in rows[kind] if row["name"] == server)["net_ms_each"]
+    beside = lambda kind, server: statistics.median(ratios(by(kind, "exporter"), by(kind, server)))
+    report.target("S1", "gzip scrape, changing, against prometheus-client", "at most 1/8", beside("changing gzip", "prometheus-client"), 1 / 8)
+    report.target("S2", "plain scrape, changing, against prometheus-client", "at most 1/13", beside("changing plain", "prometheus-client"), 1 / 13)
+    report.target("S3", "plain, unchanged, against nginx", "at most 1.0", beside("unchanged plain", "nginx"), 1.0)
+    report.target("S3", "gzip, unchanged, against nginx with the file compressed before", "at most 1.5", beside("unchanged gzip", "nginx"), 1.5)
+    storm = rows["storm"][0]["net_ms"]["p50"] / statistics.median(by("changing gzip", "exporter"))
+    report.target("S6", "CPU of 50 scrapes at once over that of one (50 without sharing)", "few", storm, 10)
+
+
+def tail(report):
+    rows = report.measured("S4")
     if rows:
-        parts.append("### Lateness, with a gzip scrape each second\n\nShare of polls, in percent, that began within so long of "
-                     "their time. L2 has a tenth of accounts hung, a tenth answered by garbage, and two of 20 providers "
-                     "answering 429. What an exporter is late that runs before all others on the machine is its own doing; "
-                     "the rest is time that others had the processors.\n\n" + table(["Row", "accounts", "each", "polls", "1 ms", "5 ms", "10 ms", "50 ms", "1 s",
-                                                 "requests before Retry-After"], rows))
-        if "L1" in kept:
-            targets.append(["L1", "share of polls later than 5 ms, 10,000 accounts each 60 s, in percent", "at most 0.1",
-                            100 - kept["L1"]["within"]["0.005"], 0.1])
-        if "L1 ahead" in kept:
-            targets.append(["L1", "the same, if the exporter runs before all others", "at most 0.1",
-                            100 - kept["L1 ahead"]["within"]["0.005"], 0.1])
-        if "L2" in kept:
-            targets.append(["L2", "requests before Retry-After was over", "none", kept["L2"]["too_early"], 0])
-    sizes = kept.get("G")
-    if sizes:
-        lines, more = [], []
-        for row in sizes:
-            lines.append([f"{row['accounts']:,}", num(row["first_answer_s"] * 1e3), num(row["ready_s"]), num(row["cpu_ms_per_poll"]),
-                          num(row["gzip_cpu_ms"]["p50"] / row["accounts"] * 1e3), num(row["plain_cpu_ms"]["p50"] / row["accounts"] * 1e3),
-                          num(row["resident_mb"]), num(row["resident_mb"] * 1024 / row["accounts"]), num(row["most_resident_mb"])])
-            page = lambda path: num(row["pages"][path]["s"] * 1e3)
-            more.append([f"{row['accounts']:,}", num(row["reload_s"] * 1e3), num(row["reload_cpu_ms"]),
-                         num(row["within_50_ms_of_reloads"]), *(page(path) for path in ["/", "/api/v1/accounts", "/?q=account-0001&sort=funds"])])
-        at = sizes[-1]["machine"]
-        parts.append(f"### Growth\n\nMeasured {at['at']}, load {' '.join(at['load'])}. A hundred accounts are polled each 5 s, a thousand "
-                     "each 10 s, ten thousand each minute and a hundred thousand each ten minutes.\n\n" + table(
-            ["accounts", "first answer ms", "all polled s", "CPU ms per poll", "gzip scrape µs per account", "plain µs per account",
-             "resident MB", "kB per account", "at most MB"], lines)
-            + "\nA reload that changes one account, the polls that were begun within 50 ms of their time meanwhile (in percent), and "
-            "the page:\n\n" + table(
-            ["accounts", "reload ms", "its CPU ms", "on time", "`/` ms", "`/api/v1/accounts` ms", "a search, sorted by funds, ms"], more)
-            + "\n![Cost per account by the size of the fleet](performance.svg)\n")
-        picture(sizes)
-        big = sizes[-1]
-        by_size = {row["accounts"]: row for row in sizes}
-        if 10_000 in by_size:
-            targets.append(["M1", "resident MB at 10,000 accounts", "at most 40", by_size[10_000]["resident_mb"], 40])
-            targets.append(["U1", "ms to the first answer with 10,000 accounts in YAML", "at most 250", by_size[10_000]["first_answer_s"] * 1e3, 250])
-        if big["accounts"] == 100_000:
-            targets.append(["M1", "resident MB at 100,000 accounts", "at most 300", big["resident_mb"], 300])
-            targets.append(["–", "s for a reload that changes one of 100,000 accounts", "at most 1", big["reload_s"], 1])
-        costs = [row["gzip_cpu_ms"]["p50"] / row["accounts"] for row in sizes if row["accounts"] >= 1_000]
-        targets.append(["G1", "gzip scrape per account, dearest size over cheapest from 1,000 on", "at most 1.5", max(costs) / min(costs), 1.5])
-    endurance = kept.get("soak")
-    if endurance:
-        per = endurance["per_million_polls"]
-        lines = [[name, num(endurance["first"][key]), num(endurance["last"][key]),
-                  f"{num(per[key]['slope'])} ± {num(per[key]['error'])}" if per[key] else "–"]
-                 for key, name in [("resident_mb", "resident MB"), ("descriptors", "descriptors"), ("scrape_ms", "gzip scrape ms")]]
-        parts.append(f"### Endurance\n\n{endurance['polls']:,} polls of {endurance['accounts']:,} accounts in {num(endurance['seconds'])} s, "
-                     "with accounts hung and garbled and a provider throttling all the while.\n\n"
-                     + table(["", "early", "at the end", "per million polls"], lines))
-    if targets:
-        lines = [[row, what, target, num(value), verdict(value, most)] for row, what, target, value, most in targets]
-        parts.insert(1, "### Targets\n\n" + table(["Row", "What", "Target", "Median measured", ""], lines))
-    text = DOCUMENT.read_text()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n" + "\n".join(parts) + f"\n{END}{after}")
+        over = lambda spread: spread["p99"] / spread["p50"]
+        lines = [[server["name"], num(server["ms"]["p50"]), num(server["ms"]["p99"]), num(server["ms"]["max"]), num(over(server["ms"])),
+                  num(over(server["net_ms"]))] for server in rows["servers"]]
+        report.add(f"The slowest of {rows['scrapes']} scrapes", f"{report.when('S4')} gzip, {rows['accounts']:,} accounts polled each 10 s, "
+                   "and nginx with the same bytes in turn with it.\n", table(
+                       ["Server", "p50 ms", "p99 ms", "max ms", "p99 / p50", "of CPU time"], lines))
+        report.target("S4", f"gzip, p99 over p50 of {rows['scrapes']} scrapes of {rows['accounts']:,} accounts", "at most 2",
+                      over(rows["servers"][0]["ms"]), 2.0)
 
 
-def picture(sizes):
-    """Cost per account against the size of the fleet, each curve relative to its value at the smallest size above 100."""
-    width, height, left, bottom = 720, 400, 70, 50
-    curves = {
-        "CPU per poll": ("#1f77b4", lambda row: row["cpu_ms_per_poll"]),
-        "gzip scrape, CPU per account": ("#d62728", lambda row: row["gzip_cpu_ms"]["p50"] / row["accounts"]),
-        "plain scrape, CPU per account": ("#2ca02c", lambda row: row["plain_cpu_ms"]["p50"] / row["accounts"]),
-        "resident memory per account": ("#9467bd", lambda row: row["resident_mb"] / row["accounts"]),
-    }
-    values = {}
-    for name, (_, of) in curves.items():
-        points = [(row["accounts"], of(row)) for row in sizes if of(row)]
-        base = next((value for accounts, value in points if accounts >= 1_000), None)
-        values[name] = [(accounts, value / base) for accounts, value in points] if base else []
-    everything = [value for points in values.values() for _, value in points] or [1]
-    low, high = math.log10(min(everything + [0.5])), math.log10(max(everything + [2]))
-    first, last = math.log10(sizes[0]["accounts"]), math.log10(sizes[-1]["accounts"])
-    x = lambda accounts: left + (math.log10(accounts) - first) / max(last - first, 1) * (width - left - 30)
-    y = lambda value: height - bottom - (math.log10(value) - low) / (high - low) * (height - bottom - 30)
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
-           f'<rect width="{width}" height="{height}" fill="white"/>',
-           f'<text x="{left}" y="18">Cost per account or poll, relative to 1,000 accounts (both axes logarithmic)</text>']
+def prometheus(report):
+    rows = report.measured("S5")
+    if rows:
+        took = rows["seconds"]
+        lines = [[job, spread["n"], *(num(spread[key] * 1e3) for key in ["min", "median", "max"]),
+                  num(took["exporter"]["median"] / spread["median"])] for job, spread in took.items()]
+        report.add("Scraped by Prometheus", f"{report.when('S5')} What Prometheus notes as the duration of a scrape, which is mostly its own "
+                   f"reading of {int(rows['samples']):,} samples: {rows['accounts']:,} accounts being polled, and nginx with the same "
+                   "bytes, which do not change.\n", table(["Scraped", "scrapes", "min ms", "median", "max", "ours / theirs"], lines))
+        report.target("S5", "scrape_duration_seconds of Prometheus against nginx serving the same bytes", "at most 1.15",
+                      took["exporter"]["median"] / took["nginx"]["median"], 1.15)
+
+
+def polling(report):
+    rows = report.measured("P")
+    if not rows:
+        return
+    fresh, kept = rows["samples"], rows["kept"]
+    beside, beside_kept = ratios(fresh["exporter"], fresh["reqwest"]), ratios(kept["exporter"], kept["reqwest"])
+    ours, ours_kept, bare, bare_kept = (statistics.median(series) for series in
+                                        [fresh["exporter"], kept["exporter"], fresh["reqwest"], kept["reqwest"]])
+    lines = [["balance-exporter", num(ours), "1"], ["a bare reqwest loop", num(bare), three(beside)],
+             ["balance-exporter, `keep_alive`", num(ours_kept), num(ours / ours_kept)],
+             ["a bare reqwest loop, connections kept", num(bare_kept), three(beside_kept) + " of `keep_alive`"]]
+    lines += [[name, num(rows[name]), num(ours / rows[name])] for name in ["Python aiohttp", "Python requests", "blackbox_exporter"]]
+    report.add(f"Polling, {rows['accounts']:,} accounts each {rows['interval_s']} s, a fresh connection each unless said",
+               report.when("P") + "\n", table(["Poller", "CPU ms per poll", "ours / theirs"], lines))
+    report.target("P1", "CPU per unsigned poll against a bare reqwest loop, same connection policy", "at most 1.3", statistics.median(beside), 1.3)
+    report.target("P1", "the same, connections kept by both", "at most 1.3", statistics.median(beside_kept), 1.3)
+    report.target("P1", "CPU per unsigned poll with `keep_alive` against blackbox_exporter", "at most 1/10",
+                  ours_kept / rows["blackbox_exporter"], 0.1)
+    report.target("P4", "new connections per poll with `keep_alive`, in percent", "at most 1", 100 * statistics.median(kept["connections"]), 1.0)
+
+
+def signing(report):
+    rows = report.measured("P2")
+    if rows:
+        more = [signed - unsigned for signed, unsigned in zip(rows["signed"], rows["unsigned"])]
+        beside = ratios(more, rows["signature"])
+        lines = [[name, num(statistics.median(series))] for name, series in [
+            ("an unsigned poll", rows["unsigned"]), ("one that is signed with RSA", rows["signed"]), ("what is between them", more),
+            ("a signature alone", rows["signature"])]]
+        report.add("Signed polls", f"{report.when('P2')} {rows['accounts']:,} accounts of each kind each {rows['interval_s']} s, keys of 2,048 "
+                   "bits, the signature alone by the same library.\n", table(["What", "CPU ms"], lines),
+                   f"What a signed poll costs more, over a signature alone: {three(beside)}.\n")
+        report.target("P2", "what a signed poll costs more, over a signature alone", "at most 1.3", statistics.median(beside), 1.3)
+
+
+def refreshing(report):
+    rows = report.measured("P3")
+    if rows:
+        spans, accounts = rows["span_s"], rows["accounts"]
+        rate = lambda name: accounts / statistics.median(spans[name])
+        lines = [["balance-exporter", num(rate("exporter")), "1"]]
+        lines += [[label, num(rate(name)), three(ratios(spans[name], spans["exporter"]))] for name, label in
+                  [("reqwest", "a bare reqwest loop, all at once"), ("Python aiohttp", "Python aiohttp, a hundred at a time")]]
+        report.add(f"Polling all {accounts:,} accounts once", f"{report.when('P3')} The provider takes {rows['delay_ms']} ms; no limit. From its "
+                   f"start until it was ready, the exporter took {three(rows['ready_s'])} s. It spreads first polls on purpose.\n",
+                   table(["Poller", "polls a second", "ours / theirs"], lines))
+        beside = lambda name: rate("exporter") / rate(name)
+        report.target("P3", "time for a bare reqwest loop's polls, in its times", "at most 1.25", 1 / beside("reqwest"), 1.25)
+        report.target("P3", "the same against aiohttp", "at most 1/4", 1 / beside("Python aiohttp"), 0.25)
+        report.target("P3", f"s from the start until {accounts:,} accounts were polled", "at most 3", statistics.median(rows["ready_s"]), 3)
+
+
+def rhythm(report):
+    names = [name for name in ["L1", "L1 ahead", "L1 large", "L2", "state"] if report.measured(name)]
+    if not names:
+        return
+    late = {name: report.measured(name) for name in names}
+    called = {"L1 large": "L1", "L1 ahead": "L1 before all others", "state": "with a state"}
+    lines = [[called.get(name, name), f"{row['accounts']:,}", row["interval"], f"{int(row['polls']):,}",
+              *(num(row["within"][most]) for most in ["0.001", "0.005", "0.01", "0.05", "1.0"]), row["too_early"], row["crossed"]] for name, row in late.items()]
+    report.add("Lateness, with a gzip scrape each second", report.when(*names) + " Share of polls, in percent, that began within so long of "
+               "their time. L2 has a tenth of accounts hung, a tenth answered by garbage, and two of 20 providers answering 429. What an "
+               "exporter is late that runs before all others on the machine is its own doing; the rest is time that others had the "
+               "processors. The row with a state is without scrapes. A request within a second of the refusal counts as on its way.\n", table(
+                   ["Row", "accounts", "each", "polls", "1 ms", "5 ms", "10 ms", "50 ms", "1 s", "requests before Retry-After",
+                    "on their way when it was told"], lines))
+    for name in ["L1", "L1 ahead", "L1 large"]:
+        if name in late:
+            row = late[name]
+            ahead = ", if the exporter runs before all others" if name == "L1 ahead" else ""
+            report.target("L1", f"share of polls later than 5 ms, {row['accounts']:,} accounts each {row['interval']}{ahead}, in percent",
+                          "at most 0.1", 100 - row["within"]["0.005"], 0.1)
+    if "L2" in late:
+        report.target("L2", "requests before Retry-After was over, but for those on their way", "none", late["L2"]["too_early"], 0)
+
+
+def state(report):
+    row = report.measured("state")
+    if row:
+        kept = row["state"]
+        each = lambda value: value / kept["writings"]
+        report.add("Keeping a state", f"{report.when('state')} What is known of {row['accounts']:,} accounts, polled each {row['interval']}, "
+                   f"is written over and over, by a thread of its own, which also keeps what was sent: {kept['writings']} times in "
+                   f"{num(kept['seconds'])} s. The file has {kept['file_bytes']:,} bytes.\n", table(["What", "measured"], [
+                       ["from the file's birth until it is on the disk and has its name, s", num(kept["on_disk_s"]["median"])],
+                       ["the longest of these, s", num(kept["on_disk_s"]["max"])],
+                       ["CPU ms of the thread per writing", num(each(kept["cpu_ms"]))],
+                       ["the thread's share of a processor, %", num(kept["cpu_ms"] / kept["seconds"] / 10)],
+                       ["its share of what the exporter uses, %", num(100 * kept["cpu_share_of_exporter"])],
+                       ["bytes written a second, all files", f"{kept['bytes_per_s']:,.0f}"]]))
+
+
+def readers(report):
+    rows = report.measured("M2")
+    if rows:
+        lines = [[coding, f"{rows[coding]['bytes']:,}", num(rows[coding]["idle_mb"]), num(rows[coding]["most_mb"]),
+                  num(rows[coding]["most_mb"] / rows[coding]["idle_mb"])] for coding in ["gzip", "plain"]]
+        report.add("Memory while many read", f"{report.when('M2')} {rows['accounts']:,} accounts; four read slowly while four at a time scrape, "
+                   "over and over.\n", table(["Answers", "bytes", "idle MB", "at most MB", "at most / idle"], lines))
+        for coding in ["gzip", "plain"]:
+            report.target("M2", f"peak with 4 scrapes and 4 slow readers over idle, {coding}", "at most 1.3",
+                          rows[coding]["most_mb"] / rows[coding]["idle_mb"], 1.3)
+
+
+def growth(report):
+    sizes = report.measured("G")
+    if not sizes:
+        return
+    lines, more = [], []
+    each = lambda row, coding, kind: num(row[coding][kind]["p50"] / row["accounts"] * 1e3)
     for row in sizes:
-        at = x(row["accounts"])
-        out.append(f'<line x1="{at:.1f}" y1="30" x2="{at:.1f}" y2="{height - bottom}" stroke="#ddd"/>'
-                   f'<text x="{at:.1f}" y="{height - bottom + 18}" text-anchor="middle">{row["accounts"]:,}</text>')
-    for mark in [0.1, 0.2, 0.5, 1, 1.5, 2, 5, 10, 20, 50]:
-        if low <= math.log10(mark) <= high:
-            out.append(f'<line x1="{left}" y1="{y(mark):.1f}" x2="{width - 30}" y2="{y(mark):.1f}" stroke="{"#888" if mark == 1 else "#ddd"}"/>'
-                       f'<text x="{left - 8}" y="{y(mark) + 4:.1f}" text-anchor="end">{mark}×</text>')
-    for place, (name, points) in enumerate(values.items()):
-        colour = curves[name][0]
-        path = " ".join(f"{x(accounts):.1f},{y(value):.1f}" for accounts, value in points)
-        out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        out.extend(f'<circle cx="{x(accounts):.1f}" cy="{y(value):.1f}" r="3" fill="{colour}"/>' for accounts, value in points)
-        out.append(f'<text x="{left + 190 + 240 * (place % 2)}" y="{48 + 16 * (place // 2)}" fill="{colour}">{name}</text>')
-    out.append(f'<text x="{width // 2}" y="{height - 12}" text-anchor="middle">accounts</text></svg>')
-    PICTURE.write_text("\n".join(out) + "\n")
+        lines.append([f"{row['accounts']:,}", num(row["first_answer_s"] * 1e3), num(row["ready_s"]), num(row["cpu_ms_per_poll"]),
+                      each(row, "gzip", "net_ms"), each(row, "gzip", "raw_ms"), each(row, "plain", "net_ms"), each(row, "plain", "raw_ms"),
+                      num(row["resident_mb"]), num(row["resident_mb"] * 1024 / row["accounts"]), num(row["most_resident_mb"])])
+        more.append([f"{row['accounts']:,}", num(row["reload_s"] * 1e3), num(row["reload_cpu_ms"]), num(row["within_50_ms_of_reloads"]),
+                     *(num(page["s"] * 1e3) for page in row["pages"].values())])
+    rhythms = ", ".join(f"{row['accounts']:,} accounts each {row['interval']}" for row in sizes)
+    report.add("Growth", f"{report.when('G')} Polled are {rhythms}. No answer is shared with the one before.\n", table(
+        ["accounts", "first answer ms", "all polled s", "CPU ms per poll", "gzip scrape µs per account", "gross", "plain µs per account",
+         "gross", "resident MB", "kB per account", "at most MB"], lines),
+        "A reload that changes one account, the polls that were begun within 50 ms of their time meanwhile (in percent), and the page:\n",
+        table(["accounts", "reload ms", "its CPU ms", "on time", "`/` ms", "`/api/v1/accounts` ms", "a search, sorted by funds, ms"], more),
+        "![Cost per account by the size of the fleet](performance.svg)\n")
+    by_size = {row["accounts"]: row for row in sizes}
+    for accounts, most in [(10_000, 40), (100_000, 300)]:
+        if accounts in by_size:
+            report.target("M1", f"resident MB at {accounts:,} accounts", f"at most {most}", by_size[accounts]["resident_mb"], most)
+    if 10_000 in by_size:
+        report.target("U1", "ms to the first answer with 10,000 accounts in YAML", "at most 250", by_size[10_000]["first_answer_s"] * 1e3, 250)
+    big = sizes[-1]
+    report.target("G1", f"s for a reload that changes one of {big['accounts']:,} accounts", "at most 1", big["reload_s"], 1)
+    large = [row for row in sizes if row["accounts"] >= 1_000] or sizes
+    for what, cost in [("CPU of a gzip scrape per account", lambda row: row["gzip"]["net_ms"]["p50"] / row["accounts"]),
+                       ("CPU per poll", lambda row: row["cpu_ms_per_poll"]),
+                       ("memory per account", lambda row: row["resident_mb"] / row["accounts"])]:
+        costs = [cost(row) for row in large]
+        report.target("G1", f"{what}, dearest size over cheapest from {large[0]['accounts']:,} on", "at most 1.5", max(costs) / min(costs), 1.5)
+
+
+def endurance(report):
+    rows = report.measured("soak")
+    if rows:
+        per = rows["per_million_polls"]
+        lines = [[what, *(num(rows[when][key]) for when in ["first", "settled", "last"]), f"{num(per[key]['slope'])} ± {num(per[key]['error'])}"]
+                 for key, what in [("resident_mb", "resident MB"), ("descriptors", "descriptors"), ("scrape_ms", "gzip scrape ms")]]
+        report.add("Endurance", f"{report.when('soak')} {rows['polls']:,} polls of {rows['accounts']:,} accounts in {num(rows['seconds'])} s, with "
+                   "accounts hung and garbled and a provider throttling all the while. It counts as settled when each account that succeeds has "
+                   f"had {rows['grown']} polls, one more than are remembered of it: after {rows['settled_after_polls']:,}. The slope is that of "
+                   "the rest, with its standard error.\n", table(["", "first", "settled", "at the end", "per million polls"], lines))
+
+
+SECTIONS = [answering, tail, prometheus, polling, signing, refreshing, rhythm, state, readers, growth, endurance]
+
+
+def write(kept, document):
+    """Over the measured part of the document, with the picture beside it."""
+    report = Report(kept)
+    for section in SECTIONS:
+        section(report)
+    before, rest = (document if document.exists() else DOCUMENT).read_text().split(BEGIN)
+    _, after = rest.split(END)
+    document.write_text(f"{before}{BEGIN}\n\n{report.text()}\n{END}{after}")
+    if "G" in kept:
+        document.with_name("performance.svg").write_text(picture.drawn(kept["G"]["measured"]))
+
+
+def check(document):
+    """Fails unless every section is there, and the picture with its curves."""
+    measured = document.read_text().split(BEGIN)[1].split(END)[0]
+    tables = measured.split("\n### ")[1:]
+    empty = [part.splitlines()[0] for part in tables if part.count("\n| ") < 3]
+    # one of each, and the targets
+    if empty or len(tables) < len(SECTIONS) + 1:
+        raise Failed(f"the document has {len(tables)} sections, and nothing in {empty}")
+    drawn = xml.etree.ElementTree.parse(document.with_name("performance.svg")).getroot()
+    curves = [line for line in drawn.iter("{http://www.w3.org/2000/svg}polyline") if len(set(line.get("points").split())) > 1]
+    if len(curves) != len(picture.CURVES):
+        raise Failed(f"the picture has {len(curves)} curves")

@@ -1,23 +1,59 @@
 """The test stand: starts the rig's provider, the exporter and whatever else is to be measured, and asks the kernel."""
 
+import ctypes
 import gzip
 import json
+import math
 import os
 import pathlib
 import re
 import resource
+import signal
 import socket
+import statistics
 import subprocess
+import tempfile
 import time
 import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
-RIG = HERE / "target/release/rig"
-PEERS = HERE / "target/release/peers"
+ROOT = HERE.parent
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)
 
 
 class Failed(Exception):
     """What is measured did not do what it had to do first."""
+
+
+class Stand:
+    """The exporter that is measured, and where the peers are installed."""
+
+    def __init__(self, binary, installed):
+        self.binary = pathlib.Path(binary).resolve()
+        self.installed = pathlib.Path(installed).resolve()
+
+
+class Programs:
+    """Our own programs, the rig and the Rust peers: where they have been built."""
+
+    folder = HERE / "target/release"
+
+    @classmethod
+    def build(cls, is_smoke):
+        """For a smoke without much optimisation, and in the folder of the exporter, whose crates it shares."""
+        words = ["cargo", "build", "--locked", "--quiet", "--manifest-path", HERE / "Cargo.toml"]
+        if is_smoke:
+            into = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+            cls.folder = into / "debug"
+        else:
+            into = HERE / "target"
+            words.append("--release")
+        subprocess.run([*words, "--target-dir", into], check=True)
+
+    @classmethod
+    def named(cls, name):
+        return cls.folder / name
 
 
 def get(url, timeout=60, headers=None, method="GET"):
@@ -31,15 +67,46 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def cpu_ms(pid):
-    """Milliseconds on a processor, over all threads that live now."""
-    total = 0
+def folder():
+    return tempfile.TemporaryDirectory(prefix="compare-")
+
+
+def spread(values):
+    values = sorted(values)
+    if not values:
+        return None
+    at = lambda share: values[round((len(values) - 1) * share)]
+    return {"min": values[0], "median": statistics.median(values), "p99": at(0.99), "max": values[-1], "n": len(values)}
+
+
+def complete(what, measured):
+    """Fails where something was not measured."""
+    if isinstance(measured, dict):
+        parts = [(f"{what}, {name}", part) for name, part in measured.items()]
+    elif isinstance(measured, (list, tuple)):
+        parts = [(f"{what}, {place + 1}.", part) for place, part in enumerate(measured)]
+    else:
+        if measured is None or measured == "" or (isinstance(measured, float) and not math.isfinite(measured)):
+            raise Failed(f"{what}: nothing was measured")
+        return
+    if not parts:
+        raise Failed(f"{what}: nothing was measured")
+    for name, part in parts:
+        complete(name, part)
+
+
+def tasks(pid):
+    """The threads that live now: what each is called, and its milliseconds on a processor."""
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
         try:
-            total += int((task / "schedstat").read_text().split()[0])
+            yield (task / "comm").read_text().strip(), int((task / "schedstat").read_text().split()[0]) / 1e6
         except (FileNotFoundError, ProcessLookupError):
             pass
-    return total / 1e6
+
+
+def cpu_ms(pid):
+    """Milliseconds on a processor, over all threads that live now."""
+    return sum(ms for _, ms in tasks(pid))
 
 
 def resident_mb(pid):
@@ -49,20 +116,30 @@ def resident_mb(pid):
     return field("VmRSS"), field("VmHWM")
 
 
+def forget_peak(pid):
+    """The most that was resident is counted from now on."""
+    pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
 def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def prepare():
+    """In a new process: it ends with this one however that ends, and may open as many files as there can be."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Process:
     """A process that ends with the block that it was started in."""
 
-    def __init__(self, command, environment=None, stdout=subprocess.DEVNULL, log=None):
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        raised = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    def __init__(self, command, stdout=subprocess.DEVNULL, log=None):
+        self.name = pathlib.Path(str(command[0])).name
         self.log = open(log, "wb") if log else subprocess.DEVNULL
-        self.process = subprocess.Popen(
-            [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=stdout, stderr=self.log,
-            env={**os.environ, **(environment or {})}, preexec_fn=raised)
+        self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=stdout,
+                                        stderr=self.log, preexec_fn=prepare)
         self.pid = self.process.pid
 
     def __enter__(self):
@@ -82,31 +159,43 @@ class Process:
         began = time.monotonic()
         while time.monotonic() - began < patience:
             if self.process.poll() is not None:
-                raise Failed(f"ended with {self.process.returncode} before {what}")
+                raise Failed(f"{self.name} ended with {self.process.returncode} before {what}")
             try:
                 if question():
                     return time.monotonic() - began
             except OSError:
                 pass
             time.sleep(0.002)
-        raise Failed(f"no {what} within {patience} s")
+        self.__exit__()
+        raise Failed(f"{self.name}: no {what} within {patience} s")
+
+    def address(self):
+        """The first line of a program of ours."""
+        line = self.process.stdout.readline().decode().strip()
+        if not line:
+            raise Failed(f"{self.name} ended with {self.process.wait()} before it listened")
+        return line
 
 
 class Provider(Process):
-    """The rig's provider."""
-
     def __init__(self, **options):
-        words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
-        super().__init__([RIG, "provider", *words], stdout=subprocess.PIPE)
-        self.url = self.process.stdout.readline().decode().strip()
+        super().__init__([Programs.named("rig"), "provider", *flags(options)], stdout=subprocess.PIPE)
+        self.url = self.address()
 
     def stats(self):
         return json.loads(get(self.url + "/stats"))
 
 
-def configure(into, provider, **options):
-    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
-    subprocess.run([str(word) for word in [RIG, "config", "--into", into, "--provider", provider, *words]], check=True)
+def flags(options):
+    return [str(word) for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]
+
+
+def fleet(into, provider, accounts, **options):
+    """A configuration of so many accounts."""
+    into = pathlib.Path(into)
+    options = {"accounts": accounts, "providers": min(20, accounts), **options}
+    subprocess.run([Programs.named("rig"), "config", "--into", into, "--provider", provider.url, *flags(options)], check=True)
+    return into
 
 
 class Exporter(Process):
@@ -126,14 +215,35 @@ class Exporter(Process):
         self.until(lambda: get(self.url + "/-/ready"), "ready", patience)
         return time.monotonic() - self.began
 
+    def until_polled(self, patience=300, again=15):
+        """Ready, and the last poll of nearly all was good: what follows is about polls that succeed. First polls of a very
+        large fleet can be too many for the machine, and get so many seconds to come again."""
+        took = self.until_ready(patience)
+        began = time.monotonic()
+        while True:
+            outcomes = re.findall(rb"^balance_poll_success\{.*\} (\d)", self.text(), re.M)
+            good = outcomes.count(b"1")
+            if good and good >= 0.99 * len(outcomes):
+                return took
+            if time.monotonic() - began > again:
+                raise Failed(f"of {len(outcomes)} accounts {good} were polled with success")
+            time.sleep(again / 10)
+
     def until_serving(self):
-        self.until(lambda: get(self.url + "/metrics"), "first answer")
+        """A compressed answer, as Prometheus asks for it; a plain one would stay in memory for a while."""
+        self.until(self.packed, "first answer")
         return time.monotonic() - self.began
+
+    def packed(self):
+        return get(self.url + "/metrics", headers={"Accept-Encoding": "gzip"})
+
+    def text(self):
+        return gzip.decompress(self.packed())
 
     def values(self):
         """The exporter's own series, by their text. They come after those of the accounts, which can be very many."""
         found = {}
-        text = gzip.decompress(get(self.url + "/metrics", headers={"Accept-Encoding": "gzip"}))
+        text = self.text()
         begin = re.search(rb"^# HELP balance_(provider|exporter)_", text, re.M)
         for line in text[begin.start():].decode().splitlines():
             if line.startswith(("balance_exporter_", "process_", "balance_provider_")):
@@ -141,12 +251,26 @@ class Exporter(Process):
                 found[series] = float(value)
         return found
 
+    def target(self, coding):
+        return ("exporter", self.url + "/metrics", coding, [self.pid])
+
+    def taken(self, path, times=1, method="GET"):
+        """How long an answer takes, and what it costs: the median."""
+        answers = []
+        for _ in range(times):
+            before, began = cpu_ms(self.pid), time.monotonic()
+            get(self.url + path, method=method)
+            answers.append((time.monotonic() - began, cpu_ms(self.pid) - before))
+        return {"s": statistics.median(s for s, _ in answers), "cpu_ms": statistics.median(cpu for _, cpu in answers)}
+
 
 def scrape(targets, **options):
     """Scrapes interleaved; `targets` are tuples of name, URL, coding, and pids."""
-    text = "".join(f"{name} {url} {coding} {','.join(map(str, pids))}\n" for name, url, coding, pids in targets)
-    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    done = subprocess.run([RIG, "scrape", *words], input=text, capture_output=True, text=True)
+    text = "".join(f"{name.replace(' ', '_')} {url} {coding} {','.join(map(str, pids))}\n" for name, url, coding, pids in targets)
+    done = subprocess.run([Programs.named("rig"), "scrape", *flags(options)], input=text, capture_output=True, text=True,
+                          check=False)
     if done.returncode:
-        raise Failed(done.stderr)
-    return json.loads(done.stdout)
+        raise Failed(f"scrape: {done.stderr.strip()}")
+    rows = json.loads(done.stdout)
+    # the rig's names have no spaces
+    return [{**row, "name": name} for row, (name, *_) in zip(rows, targets)]

@@ -1,8 +1,9 @@
 //! What others would have built: `registry` serves the series of a text file with a common crate, `loop` polls with
-//! reqwest and nothing around it.
+//! reqwest and nothing around it, `sign` signs and does nothing else.
 
 mod registry;
 mod requests;
+mod signature;
 
 type Fallible<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -15,6 +16,12 @@ fn main() -> Fallible<()> {
         ["loop", base, accounts, interval_ms, keep_alive] => {
             requests::run(base, accounts.parse()?, interval_ms.parse()?, keep_alive == "keep-alive")
         }
-        _ => Err("peers prometheus FILE | prometheus-client FILE | loop BASE ACCOUNTS INTERVAL_MS keep-alive|close".into()),
+        ["key"] => signature::key(),
+        ["sign", file, times] => signature::sign(&std::fs::read(file)?, times.parse()?),
+        _ => Err(
+            "peers prometheus FILE | prometheus-client FILE | loop BASE ACCOUNTS INTERVAL_MS keep-alive|close | key | \
+                  sign FILE TIMES"
+                .into(),
+        ),
     }
 }

@@ -16,6 +16,8 @@ pub async fn run(base: &str, accounts: u64, interval_ms: u64, keep_alive: bool) 
     let mut polls = tokio::task::JoinSet::new();
     for account in 0..accounts {
         let client = client.clone();
+        // the same addresses as those of the exporter's providers
+        let base = base.replace("127.0.0.1", &format!("127.0.0.{}", 1 + account % 20));
         let url = format!("{base}/p{}/apicall/balancecheck/v3/{}/transactions/amount/balance", account % 20, 94_700_000_000 + account);
         polls.spawn(async move {
             // an interval of nothing is once, as fast as possible

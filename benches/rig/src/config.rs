@@ -30,6 +30,7 @@ pub fn write(options: &Options) -> Fallible<()> {
     }
     let mut yaml = format!("{extra}\ndefaults: {{ interval: {interval}, timeout: {timeout}, stale_after: {stale_after} }}\nproviders:\n");
     for provider in 0..providers {
+        let base = base.replace("127.0.0.1", &format!("127.0.0.{}", 1 + provider % 20));
         write!(yaml, "  - name: provider-{provider:02}\n    base_url: {base}/p{provider}\n    rate_limit: {{ requests: {limit}, per: 1m }}\n")?;
         if signed.is_some() {
             write!(yaml, "    api: smilepayz\n    merchant_id: \"{provider}\"\n    merchant_secret: {{ file: merchant }}\n    private_key: {{ file: key.pem }}\n")?;

@@ -21,6 +21,12 @@ use tokio::net::TcpListener;
 
 use crate::{Fallible, Options};
 
+/// It listens at so many addresses, each with the same port: connections to one of them use up the ports of the side
+/// that makes them, if a hundred thousand come within a minute.
+const HOSTS: u8 = 20;
+/// How long a request and a refusal can pass each other by.
+const CROSSING: Duration = Duration::from_secs(1);
+
 struct Provider {
     delay: Duration,
     /// Percent of accounts that get nothing, 429, garbage.
@@ -30,18 +36,18 @@ struct Provider {
     retry_after: u64,
     requests: AtomicU64,
     connections: AtomicU64,
-    /// Requests that came before the time that Retry-After told.
+    /// Requests that came before the time that Retry-After told, and not just after it was told.
     too_early: AtomicU64,
-    /// When each throttled provider path may be asked again.
-    again: Mutex<HashMap<String, Instant>>,
-    /// When each healthy account was asked, if arrivals are recorded.
-    arrivals: Option<Mutex<HashMap<String, Vec<Instant>>>>,
-    interval: Duration,
+    /// Requests that can have been on their way when it was told.
+    crossed: AtomicU64,
+    /// When each throttled provider path was told to wait, and may be asked again.
+    again: Mutex<HashMap<String, (Instant, Instant)>>,
+    /// When the first balance was asked for, and when the last one was told.
+    span: Mutex<Option<(Instant, Instant)>>,
 }
 
-/// Serves until it is killed. The first line on stdout is its address.
+/// Serves until it is killed. The first line on stdout is the first of its addresses.
 pub async fn run(options: &Options) -> Fallible<()> {
-    let interval: u64 = options.number("interval-ms", 0)?;
     let provider = Arc::new(Provider {
         delay: Duration::from_millis(options.number("delay-ms", 0)?),
         hang: options.number("hang", 0)?,
@@ -51,19 +57,27 @@ pub async fn run(options: &Options) -> Fallible<()> {
         requests: AtomicU64::new(0),
         connections: AtomicU64::new(0),
         too_early: AtomicU64::new(0),
+        crossed: AtomicU64::new(0),
         again: Mutex::default(),
-        arrivals: (interval > 0).then(Mutex::default),
-        interval: Duration::from_millis(interval),
+        span: Mutex::default(),
     });
-    let address: SocketAddr = "127.0.0.1:0".parse()?;
-    let socket = tokio::net::TcpSocket::new_v4()?;
-    socket.bind(address)?;
-    let listener: TcpListener = socket.listen(16_384)?;
-    println!("http://{}", listener.local_addr()?);
+    let mut port = 0;
+    for host in 1..=HOSTS {
+        let socket = tokio::net::TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from(([127, 0, 0, host], port)))?;
+        let listener: TcpListener = socket.listen(16_384)?;
+        port = listener.local_addr()?.port();
+        tokio::spawn(listen(listener, provider.clone()));
+    }
+    println!("http://127.0.0.1:{port}");
     std::io::stdout().flush()?;
+    std::future::pending().await
+}
+
+async fn listen(listener: TcpListener, provider: Arc<Provider>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        stream.set_nodelay(true)?;
+        let _ = stream.set_nodelay(true);
         provider.connections.fetch_add(1, Relaxed);
         let provider = provider.clone();
         tokio::spawn(async move {
@@ -83,6 +97,7 @@ impl Provider {
         if path == "/stats" {
             return json(self.stats());
         }
+        let asked = Instant::now();
         let number = self.requests.fetch_add(1, Relaxed);
         let is_signed = request.method() == Method::POST;
         let account = if is_signed {
@@ -103,8 +118,11 @@ impl Provider {
             let now = Instant::now();
             let mut again = self.again.lock().unwrap();
             match again.get(entry) {
-                Some(until) if now < *until => drop(self.too_early.fetch_add(1, Relaxed)),
-                _ => drop(again.insert(entry.to_owned(), now + Duration::from_secs(self.retry_after))),
+                Some((told, until)) if now < *until => {
+                    let counter = if now - *told < CROSSING { &self.crossed } else { &self.too_early };
+                    counter.fetch_add(1, Relaxed);
+                }
+                _ => drop(again.insert(entry.to_owned(), (now, now + Duration::from_secs(self.retry_after)))),
             }
             let mut refusal = Response::new(Full::default());
             *refusal.status_mut() = StatusCode::TOO_MANY_REQUESTS;
@@ -114,11 +132,13 @@ impl Provider {
         if place < self.hang + self.garbage {
             return json("{\"endUserId\":\"garbage".to_owned());
         }
-        if let Some(arrivals) = &self.arrivals {
-            arrivals.lock().unwrap().entry(account.clone()).or_default().push(Instant::now());
-        }
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
+        }
+        {
+            let mut span = self.span.lock().unwrap();
+            let (first, last) = span.unwrap_or((asked, asked));
+            *span = Some((first.min(asked), last.max(Instant::now())));
         }
         let cents = 100_000 + number * 7_919 % 900_000;
         let amount = format!("{}.{:02}", cents / 100, cents % 100);
@@ -135,39 +155,14 @@ impl Provider {
         })
     }
 
-    /// What was seen, with the lateness of each request against its account's earliest place in the rhythm.
     fn stats(&self) -> String {
-        let mut late = Vec::new();
-        if let Some(arrivals) = &self.arrivals {
-            for times in arrivals.lock().unwrap().values() {
-                // the first poll comes at once and not in the rhythm
-                let Some(second) = times.get(1) else { continue };
-                let period = self.interval.as_nanos();
-                let offsets: Vec<i128> = times[1..]
-                    .iter()
-                    .map(|time| {
-                        let offset = time.duration_since(*second).as_nanos() % period;
-                        let offset = i128::try_from(offset).unwrap_or_default();
-                        if offset > (period / 2) as i128 { offset - period as i128 } else { offset }
-                    })
-                    .collect();
-                let earliest = offsets.iter().min().copied().unwrap_or_default();
-                if offsets.len() > 1 {
-                    late.extend(offsets.iter().map(|offset| (offset - earliest) as f64 / 1e6));
-                }
-            }
-        }
-        late.sort_by(f64::total_cmp);
-        let at = |share: f64| {
-            let place = ((late.len().max(1) - 1) as f64 * share).round() as usize;
-            late.get(place).copied().unwrap_or_default()
-        };
+        let span = self.span.lock().unwrap().map_or(Duration::ZERO, |(first, last)| last - first);
         serde_json::json!({
             "requests": self.requests.load(Relaxed),
             "connections": self.connections.load(Relaxed),
             "too_early": self.too_early.load(Relaxed),
-            "arrivals": late.len(),
-            "late_ms": { "p50": at(0.5), "p99": at(0.99), "p999": at(0.999), "max": at(1.0) },
+            "crossed": self.crossed.load(Relaxed),
+            "span_s": span.as_secs_f64(),
         })
         .to_string()
     }

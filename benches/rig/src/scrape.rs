@@ -16,20 +16,33 @@ struct Target {
     gzip: bool,
     pids: Vec<u32>,
     times_ms: Vec<f64>,
-    cpu_ms: Vec<f64>,
+    rounds: Vec<Round>,
     bytes: usize,
 }
 
+/// What the processes of a target used while it was asked, and what they use when nobody asks.
+struct Round {
+    took: Duration,
+    used_ms: f64,
+    /// Milliseconds of processor time in a second of the pause before.
+    idle_rate: f64,
+}
+
 /// `text` has a line for each target: its name, its URL, `gzip` or `plain`, and the processes that serve it. What was
-/// measured goes to stdout as JSON. `--at-once` many connections ask together.
+/// measured goes to stdout as JSON. `--at-once` many connections ask together, after a pause of `--idle-ms` that tells
+/// what the processes use for other things.
 pub async fn run(options: &Options, text: &str) -> Fallible<()> {
     let rounds: usize = options.number("rounds", 20)?;
     let pause = Duration::from_millis(options.number("pause-ms", 0)?);
+    let idle = Duration::from_millis(options.number("idle-ms", 200)?);
     let at_once: usize = options.number("at-once", 1)?;
     let mut targets: Vec<Target> = text.lines().filter(|line| !line.is_empty()).map(target).collect::<Fallible<_>>()?;
     for round in 0..rounds {
         for target in &mut targets {
-            let before = Used::by(&target.pids);
+            let (resting, began) = (Used::by(&target.pids), Instant::now());
+            tokio::time::sleep(idle).await;
+            let (before, rested) = (Used::by(&target.pids), began.elapsed());
+            let began = Instant::now();
             let mut asked = tokio::task::JoinSet::new();
             for _ in 0..at_once {
                 let (host, path, gzip) = (target.host.clone(), target.path.clone(), target.gzip);
@@ -44,8 +57,9 @@ pub async fn run(options: &Options, text: &str) -> Fallible<()> {
             let used = before.until(Used::by(&target.pids));
             // the first round warms up
             if round > 0 || rounds == 1 {
+                let idle_rate = resting.until(before) as f64 / 1e6 / rested.as_secs_f64().max(1e-3);
                 target.times_ms.extend(times);
-                target.cpu_ms.push(used as f64 / 1e6);
+                target.rounds.push(Round { took: began.elapsed(), used_ms: used as f64 / 1e6, idle_rate });
             }
         }
         tokio::time::sleep(pause).await;
@@ -54,15 +68,31 @@ pub async fn run(options: &Options, text: &str) -> Fallible<()> {
         .iter_mut()
         .map(|target| {
             let (now, most) = target.pids.iter().map(|pid| resident_kb(*pid)).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+            let raw: Vec<f64> = target.rounds.iter().map(|round| round.used_ms).collect();
+            let net = net(&target.rounds);
+            let shares: Vec<f64> = raw.iter().zip(&net).map(|(raw, net)| 1.0 - net / raw.max(1e-6)).collect();
             json!({
-                "name": target.name, "gzip": target.gzip, "bytes": target.bytes,
-                "ms": spread(&mut target.times_ms), "cpu_ms": spread(&mut target.cpu_ms),
-                "cpu_ms_each": target.cpu_ms, "resident_kb": now, "most_resident_kb": most,
+                "name": target.name, "gzip": target.gzip, "bytes": target.bytes, "ms": spread(&target.times_ms),
+                "raw_ms": spread(&raw), "raw_ms_each": raw, "net_ms": spread(&net), "net_ms_each": net,
+                "taken_off": spread(&shares), "resident_kb": now, "most_resident_kb": most,
             })
         })
         .collect();
     println!("{}", serde_json::to_string(&report)?);
     Ok(())
+}
+
+/// What each round used without what the processes would have used anyway. It must not flatter: no pause counts for more
+/// than the usual one, and half of what was used is not taken off whatever they did.
+fn net(rounds: &[Round]) -> Vec<f64> {
+    let mut rates: Vec<f64> = rounds.iter().map(|round| round.idle_rate).collect();
+    rates.sort_by(f64::total_cmp);
+    let usual = rates.get(rates.len().saturating_sub(1) / 2).copied().unwrap_or_default();
+    let of = |round: &Round| {
+        let anyway = round.idle_rate.min(usual) * round.took.as_secs_f64();
+        (round.used_ms - anyway).max(round.used_ms / 2.0)
+    };
+    rounds.iter().map(of).collect()
 }
 
 fn target(line: &str) -> Fallible<Target> {
@@ -79,13 +109,13 @@ fn target(line: &str) -> Fallible<Target> {
         gzip: coding == "gzip",
         pids,
         times_ms: Vec::new(),
-        cpu_ms: Vec::new(),
+        rounds: Vec::new(),
         bytes: 0,
     })
 }
 
-fn spread(values: &mut Vec<f64>) -> serde_json::Value {
-    let mut sorted = values.clone();
+fn spread(values: &[f64]) -> serde_json::Value {
+    let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let at = |share: f64| {
         let place = ((sorted.len().max(1) - 1) as f64 * share).round() as usize;
