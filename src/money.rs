@@ -236,7 +236,9 @@ const ISO_4217: &str = "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD 
 impl Currency {
     /// Takes a code exactly as listed: upper case, no padding.
     pub fn parse(code: &str) -> Option<Self> {
-        let listed = || ISO_4217.split_ascii_whitespace().filter(|_| code.len() == 3).find(|known| *known == code);
+        // each has three letters and a space behind them; it is asked for at each poll
+        let letters = |place: usize| ISO_4217.get(4 * place..4 * place + 3);
+        let listed = || (0..ISO_4217.len().div_ceil(4)).filter_map(letters).find(|known| *known == code);
         // of a fleet every account has one, several times over: none of them is a text of its own
         TOKENS.iter().copied().find(|known| *known == code).or_else(listed).map(Self)
     }
@@ -300,6 +302,16 @@ mod tests {
 
     fn amount(text: &str) -> Amount {
         Amount::parse(text).unwrap()
+    }
+
+    #[test]
+    fn every_listed_code_is_a_currency_and_no_part_of_two_is() {
+        for code in ISO_4217.split_ascii_whitespace().chain(TOKENS.iter().copied()) {
+            assert_eq!(Currency::parse(code).map(|currency| currency.as_str()), Some(code));
+        }
+        for code in ["", "AE", "ED ", "D A", "AED ", "aed", "XXX", "USD T"] {
+            assert_eq!(Currency::parse(code), None, "{code}");
+        }
     }
 
     #[test]

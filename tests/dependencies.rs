@@ -203,6 +203,16 @@ fn everything_that_is_shipped_may_be_shipped() {
 }
 
 #[test]
+fn the_allocator_is_built_as_it_is_to_be() {
+    let settings = include_str!("../.cargo/config.toml");
+    let (_, settings) = settings.split_once("JEMALLOC_SYS_WITH_MALLOC_CONF = \"").unwrap();
+    let (settings, _) = settings.split_once('"').unwrap();
+    let program = std::fs::read(env!("CARGO_BIN_EXE_balance-exporter")).unwrap();
+    let has_settings = program.windows(settings.len()).any(|bytes| bytes == settings.as_bytes());
+    assert!(has_settings, "the program does not say {settings:?}: build it from where .cargo/config.toml is found");
+}
+
+#[test]
 fn each_kind_of_bad_lock_is_told() {
     let entry = |name: &str, version: &str, source: &str| {
         format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n{source}dependencies = [\n \"x\",\n]\n\n")

@@ -114,7 +114,9 @@ def licences(target):
         folder = pathlib.Path(known[crate]["manifest_path"]).parent
         if folder == ROOT:
             continue
-        texts = [file for file in sorted(folder.iterdir()) if file.is_file() and TEXTS.match(file.name)]
+        # what a crate builds of another language has its own text, one folder below
+        files = [*sorted(folder.glob("*")), *sorted(folder.glob("*/*"))]
+        texts = [file for file in files if file.is_file() and TEXTS.match(file.name)]
         for file in texts:
             text = file.read_text(errors="replace").strip()
             brought.setdefault(text, []).append(f"{crate[0]} {crate[1]} ({known[crate]['license']})")

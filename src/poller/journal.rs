@@ -15,21 +15,44 @@ pub(super) struct Journal {
     told: HashMap<AccountId, Vec<ErrorReason>>,
 }
 
+/// What was known of an account before a poll was filed, as far as it decides what is told. It is not the account itself:
+/// what somebody holds, the board has to copy before it changes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before {
+    /// How its last poll ended, if there was one. The reason of one from before a restart need not be known.
+    last: Option<Result<(), Option<ErrorReason>>>,
+    is_held: bool,
+    /// Its reading has become too old since the last poll.
+    has_just_gone: bool,
+}
+
+impl Before {
+    pub(super) fn of(status: &AccountStatus, now: &Now) -> Self {
+        let reason = || status.last_failure.as_ref().map(|(_, failure)| failure.reason);
+        let last = if status.poll_success { Ok(()) } else { Err(reason()) };
+        Self {
+            last: status.attempted().then_some(last),
+            is_held: status.held.is_some(),
+            has_just_gone: has_just_gone(status, now),
+        }
+    }
+}
+
 impl Journal {
     /// A poll has ended after `took`, and its outcome was filed. `before` is what was known before.
     pub(super) fn note(
         &mut self,
         id: &AccountId,
-        before: Option<&AccountStatus>,
+        before: Before,
         outcome: &Result<Snapshot, Failure>,
         filing: Filing,
-        (now, took): (Now, Duration),
+        took: Duration,
     ) {
         let how = outcome.as_ref().map_or_else(|failure| failure.reason.as_str(), |_| "good");
         tracing::debug!(provider = %id.provider, account = %id.account, "{id} was polled in {took:.1?}: {how}");
         match outcome {
             Ok(_) => self.note_good(id, before, filing),
-            Err(failure) => self.note_failure(id, before, failure, &now),
+            Err(failure) => self.note_failure(id, before, failure),
         }
     }
 
@@ -38,23 +61,21 @@ impl Journal {
         self.told.remove(id);
     }
 
-    fn note_good(&mut self, id: &AccountId, before: Option<&AccountStatus>, filing: Filing) {
+    fn note_good(&mut self, id: &AccountId, before: Before, filing: Filing) {
         let AccountId { provider, account } = id;
         let told = self.told.remove(id).is_some();
-        let failed = before.is_some_and(|status| status.attempted() && !status.poll_success);
-        if told || failed {
+        if told || matches!(before.last, Some(Err(_))) {
             tracing::info!(%provider, %account, "{id} is polled well again");
-        } else if before.is_none_or(|status| !status.attempted()) {
+        } else if before.last.is_none() {
             tracing::info!(%provider, %account, "{id} was read for the first time");
         }
-        let was_held = before.is_some_and(|status| status.held.is_some());
         match filing {
-            Filing::Held if !was_held => tracing::warn!(
+            Filing::Held if !before.is_held => tracing::warn!(
                 %provider,
                 %account,
                 "{id} has changed by more than `hold_jump_over`: the reading is held until the next one confirms it"
             ),
-            Filing::Filed if was_held => tracing::info!(
+            Filing::Filed if before.is_held => tracing::info!(
                 %provider,
                 %account,
                 "{id} is shown again: a reading agrees with the one that was held, or with the one before it"
@@ -63,13 +84,13 @@ impl Journal {
         }
     }
 
-    fn note_failure(&mut self, id: &AccountId, before: Option<&AccountStatus>, failure: &Failure, now: &Now) {
+    fn note_failure(&mut self, id: &AccountId, before: Before, failure: &Failure) {
         let AccountId { provider, account } = id;
         // after a restart the last reason is known from before it
-        let told = self.told.entry(id.clone()).or_insert_with(|| {
-            let failing = before.filter(|status| status.attempted() && !status.poll_success);
-            failing.and_then(|status| status.last_failure.as_ref()).map(|(_, last)| last.reason).into_iter().collect()
-        });
+        let told = self
+            .told
+            .entry(id.clone())
+            .or_insert_with(|| before.last.and_then(Result::err).flatten().into_iter().collect());
         if !told.contains(&failure.reason) {
             told.push(failure.reason);
             tracing::warn!(
@@ -81,7 +102,7 @@ impl Journal {
                 failure.reason.remedy()
             );
         }
-        if before.is_some_and(|status| has_just_gone(status, now)) {
+        if before.has_just_gone {
             tracing::warn!(
                 %provider,
                 %account,

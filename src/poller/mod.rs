@@ -23,7 +23,7 @@ mod walk;
 use gate::{Gate, sleep_until};
 use handle::Command;
 pub use handle::{Changes, Fleet, Handle};
-use journal::Journal;
+use journal::{Before, Journal};
 pub use trace::{Trace, Traced};
 use walk::{Halt, Link, Sessions, Walk};
 
@@ -38,6 +38,9 @@ use crate::schedule::{Cause, NotNow, Schedule, Turn, Wait};
 use crate::service::pulse;
 use crate::store::Store;
 use crate::transport::Transport;
+
+/// Room for so many polls under way is never given back.
+const MOST_ROOM: usize = 256;
 
 /// Everything outside that the poller touches.
 pub struct Edge {
@@ -222,6 +225,7 @@ impl Poller {
             }
         };
         let Some(Poll { turn, config, began, .. }) = self.under_way.remove(&id) else { return };
+        self.make_room_smaller();
         let now = self.edge.clock.now();
         let outcome = match outcome {
             Ok(snapshot) => Ok(snapshot),
@@ -233,18 +237,26 @@ impl Poller {
                 return;
             }
         };
-        let before = self.edge.board.account(&config.id);
+        let before = self.edge.board.account(&config.id).map(|status| Before::of(&status, &now)).unwrap_or_default();
         self.schedule.finished(turn, outcome.as_ref().map(|_| ()), now.boot, self.random.f64());
         let filing = self.edge.board.file(&config, outcome.clone(), now);
         match filing {
             Filing::Filed | Filing::Held => {
                 let took = now.boot.since(began);
-                self.journal.note(&config.id, before.as_deref(), &outcome, filing, (now, took));
+                self.journal.note(&config.id, before, &outcome, filing, took);
             }
             // if the account is still there, it has asked for something else since
             Filing::Dropped => self.schedule.expedite(&config.id, now.boot),
         }
         self.show_next(&config.id, now);
+    }
+
+    /// The first polls of a fleet are under way together, and never again as many.
+    fn make_room_smaller(&mut self) {
+        let polls = self.under_way.len();
+        if self.under_way.capacity() > 8 * polls.max(MOST_ROOM) {
+            self.under_way.shrink_to(2 * polls.max(MOST_ROOM));
+        }
     }
 
     fn show_next(&self, id: &AccountId, now: Now) {

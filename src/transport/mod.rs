@@ -169,7 +169,8 @@ impl HttpTransport {
 
     async fn exchange(&self, request: Request<Bytes>) -> Outcome {
         if let Some(kept) = &self.kept {
-            return kept.exchange(request, &self.settings).await;
+            // it takes several times what the rest does, and most providers have no kept connections
+            return Box::pin(kept.exchange(request, &self.settings)).await;
         }
         let request = reqwest::Request::try_from(request)
             .map_err(|_| Failure::new(ErrorReason::Internal, "the request could not be built"))?;

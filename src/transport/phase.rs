@@ -26,9 +26,9 @@ tokio::task_local! {
 
 /// Runs a request. What it connects through must be polled here and not in a task of its own, as it is without a
 /// pool of connections; the tests of every phase's failure would not pass otherwise.
-pub(super) async fn scope<T>(request: impl Future<Output = T>) -> T {
+pub(super) fn scope<T>(request: impl Future<Output = T>) -> impl Future<Output = T> {
     // a look-up is noted when it begins; an address needs none
-    PHASE.scope(Cell::new(Phase::Connect), request).await
+    PHASE.scope(Cell::new(Phase::Connect), request)
 }
 
 /// Notes how far the request in this scope has got.
