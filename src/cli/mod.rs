@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::thread;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
@@ -135,7 +134,6 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> Exit {
-    gather_entropy();
     args.config.log.start();
     match args.web.app(Origin::File(args.config.config_file.clone())) {
         Ok(app) => {
@@ -152,13 +150,6 @@ fn interval(text: &str) -> Result<Duration, String> {
         Ok(length) if length >= Duration::from_secs(1) => Ok(length),
         Ok(_) | Err(_) => Err("expected a second or more, such as 30s".to_owned()),
     }
-}
-
-/// Before its first random number the library measures for 20 ms how much chance there is in the processor. The first
-/// answer needs one, and so it is asked for one while the configuration is read.
-fn gather_entropy() {
-    // whoever needs one does it for himself if there is no thread for this
-    let _ = thread::Builder::new().name("entropy".to_owned()).spawn(|| aws_lc_rs::rand::fill(&mut [0]));
 }
 
 /// Runs the daemon on two threads: the polls' own, beside the web side's.
