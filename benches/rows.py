@@ -27,7 +27,7 @@ SIZES = [100, 1_000, 10_000, 100_000]
 ROWS = {
     "S": [
         Part("S small", answers.answering, {"accounts": 1_000, "rounds": 8}, None),
-        Part("S large", answers.answering, {"accounts": 10_000, "rounds": 8}, {"accounts": 100, "rounds": 2, "idle_ms": 50}),
+        Part("S large", answers.answering, {"accounts": 10_000, "rounds": 6}, {"accounts": 100, "rounds": 2, "idle_ms": 50}),
         Part("S4", answers.tail, {"accounts": 1_000, "scrapes": 200}, {"accounts": 100, "scrapes": 3}),
         Part("S5", answers.prometheus, {"accounts": 10_000, "scrapes": 12, "interval_s": 5},
              {"accounts": 50, "scrapes": 2, "interval_s": 1}),
@@ -47,7 +47,7 @@ ROWS = {
         Part("L1 large", rhythm.rhythm, {"accounts": 100_000, "interval": "10m", "seconds": 60}, None),
         Part("L2", rhythm.rhythm, {"accounts": 10_000, "interval": "1m", "seconds": 30, "faults": {**TENTHS, "retry_after": 30}},
              {"accounts": 100, "interval": "5s", "seconds": 3, "faults": TENTHS}),
-        Part("state", rhythm.with_state, {"accounts": 100_000, "interval": "10m", "seconds": 180},
+        Part("state", rhythm.with_state, {"accounts": 100_000, "interval": "10m", "seconds": 120},
              {"accounts": 100, "interval": "5s", "seconds": 7}),
     ],
     "M": [
