@@ -253,7 +253,8 @@ def growth(report):
     report.add("Growth", f"{report.when('G')} Polled are {rhythms}. No answer is shared with the one before.\n", table(
         ["accounts", "first answer ms", "all polled s", "CPU ms per poll", "gzip scrape µs per account", "gross", "plain µs per account",
          "gross", "resident MB", "kB per account", "at most MB"], lines),
-        "A reload that changes one account, the polls that were begun within 50 ms of their time meanwhile (in percent), and the page:\n",
+        "A reload that changes one account, the polls that were begun within 50 ms of their time meanwhile (in percent), and the page, the "
+        "median of five in a row, which share what is made of them:\n",
         table(["accounts", "reload ms", "its CPU ms", "on time", "`/` ms", "`/api/v1/accounts` ms", "a search, sorted by funds, ms"], more),
         "![Cost per account by the size of the fleet](performance.svg)\n")
     by_size = {row["accounts"]: row for row in sizes}
