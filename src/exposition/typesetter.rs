@@ -176,7 +176,6 @@ impl Inner {
     fn give_back(&mut self, now: BootTime) {
         self.gzip_buffer.give_back(now);
         if self.text_demand.is_over(now) {
-            self.text_demand = Demand::default();
             self.plates.forget_texts();
             if let Some(kept) = &mut self.kept {
                 kept.parts.retain(|(form, _)| form.coding != Coding::Identity);

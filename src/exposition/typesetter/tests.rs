@@ -112,6 +112,20 @@ fn what_nobody_asks_for_uncompressed_is_not_kept_so() {
 }
 
 #[test]
+fn what_is_asked_for_uncompressed_again_and_again_is_kept_in_between() {
+    let (typesetter, board) = (Typesetter::default(), board());
+    let asked_at = |seconds| {
+        board.file(&config("payby-uae", "young"), Ok(snapshot("5", at(seconds))), at(seconds));
+        typesetter.set(&board, &[], at(seconds), Format::Text, Coding::Identity).unwrap().accounts
+    };
+    // how long it is wanted for is known from the second time on
+    let (_, second, third) = (asked_at(200), asked_at(215), asked_at(230));
+    let is_piece = |piece: &Bytes| piece.starts_with(b"balance_threshold_amount");
+    let of = |pieces: &[Bytes]| pieces.iter().find(|piece| is_piece(piece)).unwrap().as_ptr();
+    assert_eq!(of(&third), of(&second), "the thresholds are the same, in the same place");
+}
+
+#[test]
 fn only_what_has_changed_is_made_again() {
     let (typesetter, board) = (Typesetter::default(), Board::default());
     let configs: Vec<_> = (0..3 * BLOCK_ACCOUNTS).map(|n| config("p", &format!("a{n:04}"))).collect();
