@@ -50,18 +50,18 @@ impl<'a> Series<'a> {
 
     /// The same under the family's name with a suffix, as histograms have them.
     pub(super) fn put_as(&mut self, suffix: &str, more: &[(&str, &str)], value: impl Value) {
-        self.line(suffix, more.iter().copied(), push_escaped, value);
+        self.line(suffix, more.iter().copied(), push_escaped, Gist::label, value);
     }
 
     /// The same with labels that come one by one.
     pub(super) fn put_all<'b>(&mut self, more: impl Iterator<Item = (&'b str, &'b str)>, value: impl Value) {
-        self.line("", more, push_escaped, value);
+        self.line("", more, push_escaped, Gist::label, value);
     }
 
     /// The same with labels out of a closed set, none of which needs escaping.
-    pub(super) fn put_plain(&mut self, more: &[(&str, &str)], value: impl Value) {
+    pub(super) fn put_plain(&mut self, more: &[(&'static str, &'static str)], value: impl Value) {
         debug_assert!(!more.iter().any(|(_, text)| text.bytes().any(is_special)), "{more:?}");
-        self.line("", more.iter().copied(), String::push_str, value);
+        self.line("", more.iter().copied(), String::push_str, Gist::word, value);
     }
 
     fn line<'b>(
@@ -69,6 +69,7 @@ impl<'a> Series<'a> {
         suffix: &str,
         more: impl Iterator<Item = (&'b str, &'b str)>,
         push: fn(&mut String, &str),
+        note: fn(&mut Gist, &'b str, &'b str),
         value: impl Value,
     ) {
         match &mut self.0 {
@@ -92,7 +93,7 @@ impl<'a> Series<'a> {
             Sink::Gist(gist) => {
                 gist.sample(suffix);
                 for (label, text) in more {
-                    gist.label(label, text);
+                    note(gist, label, text);
                 }
                 value.note(gist);
             }

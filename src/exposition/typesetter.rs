@@ -12,7 +12,7 @@ use prometheus::proto;
 
 use super::deflate::Checksum;
 use super::series::Labels;
-use super::{Format, Moment, Row, rest, samples};
+use super::{Format, Moment, rest, samples};
 use crate::board::{AccountStatus, Board, ProviderStatus, View};
 use crate::clock::{BootTime, Now};
 use crate::config::AccountConfig;
@@ -140,14 +140,14 @@ impl Inner {
         self.label(&view.accounts);
         let moment = Moment::new(now, &view.providers);
         let shown = view.accounts.iter().map(|status| moment.shown(status, view));
-        let rows: Vec<Row<'_>> = shown.zip(self.labels.iter().map(|(_, labels)| labels)).collect();
+        let rows = shown.zip(self.labels.iter().map(|(_, labels)| labels));
         let part = match form.coding {
             Coding::Identity => {
                 self.text_demand.rises(now.boot);
-                Part { pieces: self.plates.text(&rows, format)?.into(), checksum: Checksum::default() }
+                Part { pieces: self.plates.text(rows, format)?.into(), checksum: Checksum::default() }
             }
             Coding::Gzip => {
-                let (bytes, checksum) = self.plates.stream(&rows, format, self.gzip_buffer.fetch(now.boot))?;
+                let (bytes, checksum) = self.plates.stream(rows, format, self.gzip_buffer.fetch(now.boot))?;
                 Part { pieces: [self.gzip_buffer.lend(bytes)].into(), checksum }
             }
         };

@@ -1,5 +1,7 @@
 //! The text about accounts in pieces, of which only those are made again that would be others.
 
+use std::hint::black_box;
+
 use bytes::Bytes;
 
 use super::fingerprint::{Fingerprint, Fingerprints};
@@ -68,7 +70,7 @@ impl Plates {
     }
 
     /// The text, piece by piece.
-    pub(super) fn text(&mut self, rows: &[Row<'_>], format: Format) -> Option<Vec<Bytes>> {
+    pub(super) fn text<'a>(&mut self, rows: impl Iterator<Item = Row<'a>>, format: Format) -> Option<Vec<Bytes>> {
         self.update(rows, |plate, manuscript, press| {
             if plate.text.is_none() {
                 plate.text = Some(Bytes::copy_from_slice(press.render(manuscript).as_bytes()));
@@ -87,7 +89,12 @@ impl Plates {
     }
 
     /// The beginning of a compressed stream, into `buffer`. `None` if compression fails.
-    pub(super) fn stream(&mut self, rows: &[Row<'_>], format: Format, buffer: Vec<u8>) -> Option<(Vec<u8>, Checksum)> {
+    pub(super) fn stream<'a>(
+        &mut self,
+        rows: impl Iterator<Item = Row<'a>>,
+        format: Format,
+        buffer: Vec<u8>,
+    ) -> Option<(Vec<u8>, Checksum)> {
         self.update(rows, |plate, manuscript, press| {
             if plate.block.is_none() {
                 plate.block = Some(press.compress(manuscript, plate.text.as_deref())?);
@@ -113,21 +120,28 @@ impl Plates {
     }
 
     /// Clears the plates that say something else than `rows` do, and has `make` add to each what is asked for.
-    fn update(
+    fn update<'a>(
         &mut self,
-        rows: &[Row<'_>],
+        mut rows: impl Iterator<Item = Row<'a>>,
         make: impl Fn(&mut Plate, Manuscript<'_>, &mut Press) -> Option<()>,
     ) -> Option<()> {
-        let blocks = rows.len().div_ceil(BLOCK_ACCOUNTS);
         self.metrics.resize_with(account_metrics().count(), Vec::new);
-        for plates in &mut self.metrics {
-            plates.resize_with(blocks, Plate::default);
-        }
-        // all metrics of some accounts and then the next: what is known of them is read from memory once
-        for (place, rows) in rows.chunks(BLOCK_ACCOUNTS).enumerate() {
+        let mut block = Vec::with_capacity(BLOCK_ACCOUNTS);
+        // everything of some accounts and then of the next: what is known of them is read from memory once
+        for place in 0.. {
+            block.clear();
+            block.extend(rows.by_ref().take(BLOCK_ACCOUNTS));
+            if block.is_empty() {
+                self.metrics.iter_mut().for_each(|plates| plates.truncate(place));
+                break;
+            }
+            fetch(&block);
             for ((metric, sample), plates) in account_metrics().zip(&mut self.metrics) {
+                if place == plates.len() {
+                    plates.push(Plate::default());
+                }
                 let Some(plate) = plates.get_mut(place) else { continue };
-                let manuscript = Manuscript { metric, sample, rows };
+                let manuscript = Manuscript { metric, sample, rows: &block };
                 let fingerprint = self.press.fingerprint(manuscript);
                 if fingerprint.is_none() || plate.fingerprint != fingerprint {
                     *plate = Plate { fingerprint, ..Plate::default() };
@@ -136,6 +150,18 @@ impl Plates {
             }
         }
         Some(())
+    }
+}
+
+/// Reads a little of what is known of each. What comes next would wait for the memory of one account after the other,
+/// and this waits for that of several at once.
+fn fetch(rows: &[Row<'_>]) {
+    for (account, _) in rows {
+        let reading = account.fresh.map(|snapshot| snapshot.reading());
+        let figure = reading.and_then(|reading| reading.balances().first()?.available);
+        let word = reading.and_then(|reading| reading.info().first()?.1.bytes().next());
+        let flow = account.status.flows.first().map(|flow| flow.inflow);
+        black_box((figure, word, flow, account.status.polls));
     }
 }
 
