@@ -31,7 +31,9 @@ impl Gist {
     /// A sample begins, under the family's name with this suffix.
     pub(super) fn sample(&mut self, suffix: &str) {
         self.0.push(SAMPLE);
-        self.0.extend_from_slice(suffix.as_bytes());
+        if !suffix.is_empty() {
+            self.0.extend_from_slice(suffix.as_bytes());
+        }
     }
 
     pub(super) fn label(&mut self, name: &str, value: &str) {
@@ -44,27 +46,21 @@ impl Gist {
     /// A label out of a closed set. Such texts stay where they are for as long as the process lives, so that each is
     /// told by its place, which takes a fraction of the time.
     pub(super) fn word(&mut self, name: &'static str, value: &'static str) {
-        for text in [name, value] {
-            let place = (text.as_ptr().addr() as u128) << 64 | text.len() as u128;
-            self.0.extend_from_slice(&piece::<16, 17>(WORD, place.to_le_bytes()));
-        }
+        let place = |text: &'static str| [text.as_ptr().addr(), text.len()].map(usize::to_le_bytes);
+        self.0.push(WORD);
+        self.0.extend_from_slice([place(name), place(value)].as_flattened().as_flattened());
     }
 
     /// A number, or something that is told by one.
     pub(super) fn number(&mut self, number: i128) {
         if let Ok(short) = i64::try_from(number) {
-            self.0.extend_from_slice(&piece::<8, 9>(NUMBER, short.to_le_bytes()));
+            self.0.push(NUMBER);
+            self.0.extend_from_slice(&short.to_le_bytes());
         } else {
-            self.0.extend_from_slice(&piece::<16, 17>(LONG_NUMBER, number.to_le_bytes()));
+            self.0.push(LONG_NUMBER);
+            self.0.extend_from_slice(&number.to_le_bytes());
         }
     }
-}
-
-/// A mark and what it marks; longer by one.
-fn piece<const SHORT: usize, const LONG: usize>(mark: u8, bytes: [u8; SHORT]) -> [u8; LONG] {
-    let mut piece = [mark; LONG];
-    piece[1..].copy_from_slice(&bytes);
-    piece
 }
 
 #[cfg(test)]
