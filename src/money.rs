@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::num::NonZeroU8;
 
 use serde::{Deserialize, Deserializer, de};
 
@@ -20,10 +21,15 @@ const MOST_DIGITS: usize = 38;
 /// A decimal number, exact: `digits / 10^decimals`.
 ///
 /// Two amounts are equal if their values are: `0.10 == 0.1`.
-#[derive(Clone, Copy, Debug)]
+///
+/// A fleet has ten of them for each account, and as many that are not there. So it is 24 bytes, which an `i128` alone
+/// would round up to 32, and an `Option` of it is no more.
+#[derive(Clone, Copy)]
+#[repr(Rust, packed(8))]
 pub struct Amount {
     digits: i128,
-    decimals: u8,
+    /// One more than the decimals.
+    point: NonZeroU8,
 }
 
 /// Why a text is not an amount.
@@ -43,7 +49,16 @@ impl std::error::Error for NotAnAmount {}
 
 impl Amount {
     /// Nothing, exactly.
-    pub const ZERO: Self = Self { digits: 0, decimals: 0 };
+    pub const ZERO: Self = Self::of(0, 0);
+
+    const fn of(digits: i128, decimals: u8) -> Self {
+        assert!(decimals < u8::MAX, "an amount has fewer decimals");
+        Self { digits, point: NonZeroU8::MIN.saturating_add(decimals) }
+    }
+
+    const fn decimals(self) -> u8 {
+        self.point.get() - 1
+    }
 
     /// Reads what [`Display`](fmt::Display) wrote, which may be a sum, with more digits than a provider may send.
     pub fn recalled(text: &str) -> Result<Self, NotAnAmount> {
@@ -81,42 +96,42 @@ impl Amount {
         let magnitude =
             integer.bytes().chain(fraction.bytes()).fold(0_i128, |sum, digit| sum * 10 + i128::from(digit - b'0'));
         let decimals = u8::try_from(fraction.len()).map_err(|_| NotAnAmount)?;
-        Ok(Self { digits: if negative { -magnitude } else { magnitude }, decimals })
+        Ok(Self::of(if negative { -magnitude } else { magnitude }, decimals))
     }
 
     /// The same digits with the decimal point moved `places` to the left: how minor units become
     /// major ones.
     #[must_use]
     pub fn shifted(self, places: u8) -> Self {
-        Self { digits: self.digits, decimals: self.decimals + places }
+        Self::of(self.digits, self.decimals() + places)
     }
 
     /// Whether it has no more integer digits than a double resolves a tenth of. A sum can have more.
     pub fn is_resolved(self) -> bool {
-        let unit = 10_u128.checked_pow(u32::from(self.decimals));
+        let unit = 10_u128.checked_pow(u32::from(self.decimals()));
         unit.is_some_and(|unit| self.digits.unsigned_abs() / unit < INTEGERS)
     }
 
     /// Without its sign.
     #[must_use]
     pub const fn magnitude(self) -> Self {
-        Self { digits: self.digits.abs(), decimals: self.decimals }
+        Self::of(self.digits.abs(), self.decimals())
     }
 
     /// `self × other`, exactly; `None` past 38 digits.
     pub fn checked_mul(self, other: Self) -> Option<Self> {
-        let decimals = self.decimals.checked_add(other.decimals)?;
-        Some(Self { digits: self.digits.checked_mul(other.digits)?, decimals })
+        let decimals = self.decimals().checked_add(other.decimals())?;
+        Some(Self::of(self.digits.checked_mul(other.digits)?, decimals))
     }
 
     /// All its digits as an integer, and how many of them are decimals: which is what it is written from.
     pub const fn digits(self) -> (i128, u8) {
-        (self.digits, self.decimals)
+        (self.digits, self.decimals())
     }
 
     /// In hundredths, cut off, as near as 64 bits allow: for drawing, never for telling.
     pub fn hundredths(self) -> i64 {
-        let decimals = u32::from(self.decimals);
+        let decimals = u32::from(self.decimals());
         let hundredths = match decimals.checked_sub(2) {
             // a sum can be too long to divide by what it is divided by
             Some(more) => 10_i128.checked_pow(more).map_or(0, |unit| self.digits / unit),
@@ -138,24 +153,30 @@ impl Amount {
 
     /// `self + other`, exactly; `None` past 38 digits.
     pub fn checked_add(self, other: Self) -> Option<Self> {
-        let decimals = self.decimals.max(other.decimals);
+        let decimals = self.decimals().max(other.decimals());
         let digits = self.at_decimals(decimals)?.checked_add(other.at_decimals(decimals)?)?;
-        Some(Self { digits, decimals })
+        Some(Self::of(digits, decimals))
     }
 
     const fn negated(self) -> Self {
-        Self { digits: -self.digits, decimals: self.decimals }
+        Self::of(-self.digits, self.decimals())
     }
 
     fn at_decimals(self, decimals: u8) -> Option<i128> {
-        let missing = u32::from(decimals.checked_sub(self.decimals)?);
+        let missing = u32::from(decimals.checked_sub(self.decimals())?);
         self.digits.checked_mul(10_i128.checked_pow(missing)?)
+    }
+}
+
+impl fmt::Debug for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
 impl From<u32> for Amount {
     fn from(integer: u32) -> Self {
-        Self { digits: integer.into(), decimals: 0 }
+        Self::of(integer.into(), 0)
     }
 }
 
@@ -175,13 +196,13 @@ impl PartialOrd for Amount {
 
 impl Ord for Amount {
     fn cmp(&self, other: &Self) -> Ordering {
-        let decimals = self.decimals.max(other.decimals);
+        let decimals = self.decimals().max(other.decimals());
         match (self.at_decimals(decimals), other.at_decimals(decimals)) {
             (Some(mine), Some(theirs)) => mine.cmp(&theirs),
             // one side does not fit 38 digits at that scale: then its integer part decides
-            (Some(_), None) => 0.cmp(&other.digits),
-            (None, Some(_)) => self.digits.cmp(&0),
-            (None, None) => self.digits.cmp(&other.digits),
+            (Some(_), None) => 0.cmp(&{ other.digits }),
+            (None, Some(_)) => { self.digits }.cmp(&0),
+            (None, None) => { self.digits }.cmp(&{ other.digits }),
         }
     }
 }
@@ -198,7 +219,7 @@ impl Amount {
         if self.digits < 0 {
             out.write_str("-")?;
         }
-        let decimals = usize::from(self.decimals);
+        let decimals = usize::from(self.decimals());
         if decimals == 0 {
             return out.write_str(digits);
         }
@@ -381,6 +402,12 @@ mod tests {
         let frozen = amount("0.3").checked_sub(amount("0.1")).unwrap();
         assert_eq!(frozen.to_string(), "0.2");
         assert_eq!(amount("1").checked_sub(amount("1.00000001")).unwrap().to_string(), "-0.00000001");
+    }
+
+    #[test]
+    fn an_amount_that_is_not_there_takes_no_more_room_than_one_that_is() {
+        assert_eq!((size_of::<Amount>(), size_of::<Option<Amount>>()), (24, 24));
+        assert_eq!(amount("0.00000001").shifted(246).digits(), (1, 254), "more decimals than any amount has");
     }
 
     #[test]

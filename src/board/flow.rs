@@ -1,5 +1,7 @@
 //! What goes out of a wallet and comes in, as far as readings tell.
 
+use std::mem;
+
 use crate::account::{Balance, Wallet};
 use crate::money::{Amount, Currency};
 
@@ -19,19 +21,13 @@ pub struct Flow {
 }
 
 /// Adds what changed in a wallet since its last reading.
-pub(super) fn count(flows: &mut Vec<Flow>, balance: &Balance) {
+pub(super) fn count(flows: &mut Box<[Flow]>, balance: &Balance) {
     let Some(spendable) = balance.spendable() else { return };
     let known = flows.iter_mut().find(|f| f.wallet == balance.wallet && f.currency == balance.currency);
     let Some(flow) = known else {
-        // most accounts have one, and a vector that grows by itself has room for four
-        flows.reserve_exact(1);
-        flows.push(Flow {
-            wallet: balance.wallet,
-            currency: balance.currency.clone(),
-            outflow: Amount::ZERO,
-            inflow: Amount::ZERO,
-            last: spendable,
-        });
+        let (wallet, currency) = (balance.wallet, balance.currency.clone());
+        let flow = Flow { wallet, currency, outflow: Amount::ZERO, inflow: Amount::ZERO, last: spendable };
+        *flows = mem::take(flows).into_iter().chain([flow]).collect();
         return;
     };
     let (fall, rise) = (flow.last.checked_sub(spendable), spendable.checked_sub(flow.last));

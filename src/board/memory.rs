@@ -95,7 +95,6 @@ impl AccountStatus {
     /// What is to be remembered of it.
     pub fn memory(&self) -> Memory {
         let AccountId { provider, account } = &self.config.id;
-        let failures = ErrorReason::ALL.into_iter().map(|reason| (reason.as_str().to_owned(), self.failures(reason)));
         Memory {
             provider: provider.to_string(),
             account: account.to_string(),
@@ -112,11 +111,11 @@ impl AccountStatus {
             poll_success: self.poll_success,
             last_failure: self
                 .last_failure
-                .as_ref()
+                .as_deref()
                 .map(|(at, failure)| (*at, failure.reason.as_str().to_owned(), failure.detail.clone())),
             streak: self.streak,
             polls: self.polls,
-            failures: failures.filter(|(_, count)| *count > 0).collect(),
+            failures: self.failures.iter().map(|(reason, count)| (reason.as_str().to_owned(), *count)).collect(),
             readings_held: self.readings_held,
             repeated_replies: self.repeated_replies,
             flows: self.flows.iter().map(FlowMemory::of).collect(),
@@ -129,9 +128,8 @@ impl AccountStatus {
         status.polls = memory.polls;
         status.readings_held = memory.readings_held;
         status.repeated_replies = memory.repeated_replies;
-        for reason in ErrorReason::ALL {
-            status.failures[reason as usize] = memory.failures.get(reason.as_str()).copied().unwrap_or_default();
-        }
+        let failures = |reason: ErrorReason| Some((reason, *memory.failures.get(reason.as_str())?));
+        status.failures = ErrorReason::ALL.into_iter().filter_map(failures).collect();
         if memory.asks != status.config.asks.fingerprint() {
             return status;
         }
@@ -149,7 +147,7 @@ impl AccountStatus {
         status.streak = memory.streak;
         status.last_failure = memory.last_failure.as_ref().and_then(|(at, reason, detail)| {
             let reason = ErrorReason::ALL.into_iter().find(|known| known.as_str() == reason)?;
-            Some((*at, Failure::new(reason, detail.clone())))
+            Some(Box::new((*at, Failure::new(reason, detail.clone()))))
         });
         let config = status.config.clone();
         status.flows = memory.flows.iter().filter_map(|flow| flow.flow(&config)).collect();

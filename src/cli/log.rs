@@ -7,7 +7,8 @@ use std::thread;
 
 use clap::{Args, ValueEnum};
 use tracing::Dispatch;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 /// How to log, to standard error.
 #[derive(Clone, Debug, Args)]
@@ -20,16 +21,16 @@ pub(super) struct LogArgs {
     format: LogFormat,
 }
 
-/// Levels in the language of the filter, of this program's own messages.
+/// The least severe messages that are logged, by who says them.
 #[derive(Clone, Debug)]
-struct Levels(String);
+struct Levels(Targets);
 
 /// Parts of the program that have a level of their own if that is wanted.
 const PARTS: [&str; 5] = ["app", "cli", "poller", "store", "web"];
 
-/// A level, and levels of parts.
+/// A level, and levels of parts. Only this program's own messages go below warnings: a library's could show a request.
 fn levels(text: &str) -> Result<Levels, String> {
-    let mut directives = ",balance_exporter=info".to_owned();
+    let mut targets = Targets::new().with_default(LevelFilter::WARN).with_target("balance_exporter", LevelFilter::INFO);
     for (place, item) in text.split(',').enumerate() {
         let (target, level) = match item.split_once('=') {
             Some((part, level)) if PARTS.contains(&part) => (format!("balance_exporter::{part}"), level),
@@ -37,13 +38,17 @@ fn levels(text: &str) -> Result<Levels, String> {
             None if place == 0 => ("balance_exporter".to_owned(), item),
             None => return Err("expected one level, and parts with levels, such as info,poller=debug".to_owned()),
         };
-        if !["error", "warn", "info", "debug", "trace"].contains(&level) {
-            return Err("expected error, warn, info, debug or trace".to_owned());
-        }
-        // writing to a String cannot fail
-        let _ = write!(directives, ",{target}={level}");
+        let level = match level {
+            "error" => LevelFilter::ERROR,
+            "warn" => LevelFilter::WARN,
+            "info" => LevelFilter::INFO,
+            "debug" => LevelFilter::DEBUG,
+            "trace" => LevelFilter::TRACE,
+            _ => return Err("expected error, warn, info, debug or trace".to_owned()),
+        };
+        targets = targets.with_target(target, level);
     }
-    Ok(Levels(directives))
+    Ok(Levels(targets))
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -59,14 +64,13 @@ impl LogArgs {
         let _ = tracing::dispatcher::set_global_default(self.dispatch(io::stderr));
     }
 
-    /// Only this program's own messages go below warnings: a library's could show a request.
     fn dispatch<W: Write + 'static>(&self, to: impl Fn() -> W + Send + Sync + 'static) -> Dispatch {
-        let filter = EnvFilter::new(format!("warn{}", self.level.0));
         let to = move || OneLine(to());
-        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+        let records = tracing_subscriber::fmt::layer().with_target(false).with_writer(to);
+        let levels = tracing_subscriber::registry().with(self.level.0.clone());
         match self.format {
-            LogFormat::Text => Dispatch::from(builder.with_ansi(false).with_writer(to).finish()),
-            LogFormat::Json => Dispatch::from(builder.json().flatten_event(true).with_writer(to).finish()),
+            LogFormat::Text => Dispatch::from(levels.with(records.with_ansi(false))),
+            LogFormat::Json => Dispatch::from(levels.with(records.json().flatten_event(true))),
         }
     }
 }

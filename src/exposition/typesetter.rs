@@ -159,6 +159,7 @@ impl Inner {
     /// Makes the labels of accounts that have come or changed.
     fn label(&mut self, accounts: &[Arc<AccountStatus>]) {
         self.labels.truncate(accounts.len());
+        self.labels.reserve_exact(accounts.len() - self.labels.len());
         let mut changed = Vec::new();
         for (place, status) in accounts.iter().enumerate() {
             let label = || (status.config.clone(), samples::account_labels(status));

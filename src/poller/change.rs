@@ -1,6 +1,7 @@
 //! Other accounts, settings and secrets while polls go on.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -96,6 +97,11 @@ impl Poller {
                 Some(before) if before.config.asks != config.asks => asks_anew.push(&config.id),
                 Some(_) => {}
             }
+        }
+        // the nodes of a tree that is filled in order are half full; a fleet is taken in once, and stays
+        if 2 * touched.len() > self.targets.len() {
+            self.targets = mem::take(&mut self.targets).into_iter().collect();
+            self.schedule.pack();
         }
         for id in asks_anew {
             self.schedule.expedite(id, now.boot);
@@ -206,5 +212,6 @@ fn resumed(status: &AccountStatus, now: &Now) -> Option<BootTime> {
 
 /// True if the provider refused the credentials at the last poll.
 fn was_refused(status: &AccountStatus) -> bool {
-    !status.poll_success && status.last_failure.as_ref().is_some_and(|(_, failure)| failure.reason == ErrorReason::Auth)
+    !status.poll_success
+        && status.last_failure.as_deref().is_some_and(|(_, failure)| failure.reason == ErrorReason::Auth)
 }

@@ -28,7 +28,7 @@ pub(super) struct Before {
 
 impl Before {
     pub(super) fn of(status: &AccountStatus, now: &Now) -> Self {
-        let reason = || status.last_failure.as_ref().map(|(_, failure)| failure.reason);
+        let reason = || status.last_failure.as_deref().map(|(_, failure)| failure.reason);
         let last = if status.poll_success { Ok(()) } else { Err(reason()) };
         Self {
             last: status.attempted().then_some(last),

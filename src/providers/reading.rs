@@ -12,7 +12,7 @@ use crate::money::Amount;
 ///
 /// ```compile_fail,E0451
 /// use balance_exporter::providers::Reading;
-/// let made_up = Reading { balances: Vec::new(), info: Vec::new(), identity: None, postmark: None };
+/// let made_up = Reading { balances: Box::default(), info: Box::default(), identity: None, postmark: None };
 /// ```
 ///
 /// ```compile_fail,E0624
@@ -21,9 +21,9 @@ use crate::money::Amount;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    balances: Vec<Balance>,
-    info: Vec<(&'static str, String)>,
-    identity: Option<String>,
+    balances: Box<[Balance]>,
+    info: Box<[(&'static str, String)]>,
+    identity: Option<Box<str>>,
     postmark: Option<Postmark>,
 }
 
@@ -59,17 +59,17 @@ impl Reading {
                 return schema("a figure of the reply has more digits than can be shown");
             }
         }
-        Ok(Self { balances, info: Vec::new(), identity: None, postmark: None })
+        Ok(Self { balances: balances.into(), info: Box::default(), identity: None, postmark: None })
     }
 
     /// With what else the provider says of the account, as label name and value: its type, its status.
     pub(super) fn with_info(self, info: Vec<(&'static str, String)>) -> Self {
-        Self { info, ..self }
+        Self { info: info.into(), ..self }
     }
 
     /// With the provider's own name for the account, which must not change.
     pub(super) fn with_identity(self, identity: String) -> Self {
-        Self { identity: Some(identity), ..self }
+        Self { identity: Some(identity.into()), ..self }
     }
 
     /// With what tells its reply from others.

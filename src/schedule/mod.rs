@@ -114,6 +114,11 @@ impl Schedule {
         }
     }
 
+    /// Takes no more memory for its accounts than they need: after [`set`](Self::set) of very many of them, in order.
+    pub fn pack(&mut self) {
+        self.entries = std::mem::take(&mut self.entries).into_iter().collect();
+    }
+
     /// Makes the schedule be about one account less.
     pub fn remove(&mut self, id: &AccountId) {
         if let Some(entry) = self.entries.remove(id) {

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 mod api;
 mod body;
@@ -75,8 +77,9 @@ impl Write for Log {
 async fn every_row_ends_as_the_table_says() {
     let log = Log::default();
     let writer = log.clone();
-    let filter = tracing_subscriber::EnvFilter::new("warn,balance_exporter=trace");
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || writer.clone()).finish();
+    let levels = Targets::new().with_default(LevelFilter::WARN).with_target("balance_exporter", LevelFilter::TRACE);
+    let records = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+    let subscriber = tracing_subscriber::registry().with(levels).with(records);
     tracing::subscriber::set_global_default(subscriber).unwrap();
 
     // what becomes of connections changes nothing

@@ -226,7 +226,7 @@ impl Case {
         let good = (self.first)(&Place { world, api, host: "", address: nowhere }, good);
         let mut scene = Scene::open(world, api, setting, good).await?;
         let status = scene.poll().await?;
-        if let Some((_, failure)) = &status.last_failure {
+        if let Some((_, failure)) = status.last_failure.as_deref() {
             return Err(format!("the first poll fails: {failure}"));
         }
         let told = scene.scrape()?;
@@ -240,7 +240,7 @@ impl Case {
             scene.reload("1s").await?;
         }
         let status = scene.poll().await?;
-        let failure = status.last_failure.as_ref().map(|(_, failure)| failure);
+        let failure = status.last_failure.as_deref().map(|(_, failure)| failure);
         if let Some(failure) = failure {
             no_secret("the failure", &format!("{failure:?}"))?;
         }

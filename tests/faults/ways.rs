@@ -20,7 +20,7 @@ const API: &str = "FAULTS_TEST_API";
 /// The poll fails, the number from before stays, and the provider hears nothing.
 async fn fails(scene: &mut Scene, reason: ErrorReason) -> Result<(), String> {
     let status = scene.poll().await?;
-    let (_, failure) = status.last_failure.as_ref().ok_or("the poll does not fail")?;
+    let (_, failure) = status.last_failure.as_deref().ok_or("the poll does not fail")?;
     no_secret("the failure", &format!("{failure:?}"))?;
     equal(&format!("the reason ({failure})"), failure.reason, reason)?;
     let told = scene.scrape()?;
@@ -32,7 +32,7 @@ async fn fails(scene: &mut Scene, reason: ErrorReason) -> Result<(), String> {
 
 async fn reads(scene: &mut Scene, figure: &str) -> Result<(), String> {
     let status = scene.poll().await?;
-    if let Some((_, failure)) = &status.last_failure {
+    if let Some((_, failure)) = status.last_failure.as_deref() {
         return Err(format!("the poll fails: {failure}"));
     }
     let told = scene.scrape()?;
@@ -193,7 +193,7 @@ async fn a_client_certificate_opens_the_door() {
                 if known {
                     assert_eq!(scene.figure(&told), Some(FIRST), "{api:?}: {:?}", status.last_failure);
                 } else {
-                    let (_, failure) = status.last_failure.as_ref().unwrap();
+                    let (_, failure) = status.last_failure.as_deref().unwrap();
                     assert_eq!(failure.reason, Tls, "{api:?}: {failure}");
                     assert_eq!(scene.figure(&told), None);
                     assert_eq!(scene.server.seen.requests().len(), 0);
@@ -255,7 +255,7 @@ async fn a_pin_replaces_whom_the_system_trusts() {
                 let behaviour = Behaviour { tls: Some(tls), ..Behaviour::good(api, FIRST) };
                 let mut scene = Scene::open(&world, api, setting, behaviour).await.unwrap();
                 let status = scene.poll().await.unwrap();
-                let reason = status.last_failure.as_ref().map(|(_, failure)| failure.reason);
+                let reason = status.last_failure.as_deref().map(|(_, failure)| failure.reason);
                 assert_eq!(reason, (!trusted).then_some(Tls), "{api:?} {keys} {by_the_other}");
                 assert_eq!(scene.server.seen.bytes() > 0, trusted, "{api:?} {keys} {by_the_other}");
             }

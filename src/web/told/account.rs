@@ -228,7 +228,7 @@ impl Account {
                 last_good: status.poll_success,
                 count: status.polls,
             },
-            last_failure: status.last_failure.as_ref().map(|(at, failure)| LastFailure {
+            last_failure: status.last_failure.as_deref().map(|(at, failure)| LastFailure {
                 at: *at,
                 current: !status.poll_success,
                 reason: failure.reason.as_str().to_owned(),
