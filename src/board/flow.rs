@@ -39,3 +39,23 @@ pub(super) fn count(flows: &mut Box<[Flow]>, balance: &Balance) {
     }
     flow.last = spendable;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wallet_has_a_flow_of_its_own() {
+        let balance = |wallet, spendable| Balance {
+            available: Amount::parse(spendable).ok(),
+            ..Balance::empty(Wallet::new(wallet), Currency::parse("AED").unwrap())
+        };
+        let mut flows = Box::default();
+        for (wallet, spendable) in [("a", "10"), ("b", "5"), ("a", "7"), ("b", "6")] {
+            count(&mut flows, &balance(wallet, spendable));
+        }
+        let amount = |text| Amount::parse(text).unwrap();
+        let sums: Vec<_> = flows.iter().map(|flow| (flow.wallet.as_str(), flow.outflow, flow.inflow)).collect();
+        assert_eq!(sums, [("a", amount("3"), Amount::ZERO), ("b", Amount::ZERO, amount("1"))]);
+    }
+}
