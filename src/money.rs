@@ -120,7 +120,7 @@ impl Amount {
 
     /// `self × other`, exactly; `None` past 38 digits.
     pub fn checked_mul(self, other: Self) -> Option<Self> {
-        let decimals = self.decimals().checked_add(other.decimals())?;
+        let decimals = self.decimals().checked_add(other.decimals()).filter(|decimals| *decimals < u8::MAX)?;
         Some(Self::of(self.digits.checked_mul(other.digits)?, decimals))
     }
 
