@@ -17,6 +17,7 @@ mod handle;
 mod journal;
 #[cfg(test)]
 mod tests;
+mod thread;
 mod trace;
 mod walk;
 
@@ -24,6 +25,7 @@ use gate::{Gate, sleep_until};
 use handle::Command;
 pub use handle::{Changes, Fleet, Handle};
 use journal::{Before, Journal};
+pub use thread::spawn;
 pub use trace::{Trace, Traced};
 use walk::{Halt, Link, Sessions, Walk};
 
@@ -88,7 +90,7 @@ pub async fn poll_once(
     let walk = Walk {
         edge: &edge,
         config: account,
-        provider: &**adapter,
+        provider: adapter,
         link: &link,
         gate: &gate,
         superseded,
@@ -177,7 +179,13 @@ impl Poller {
                         }
                         None => return,
                     },
-                    Some(ended) = self.tasks.join_next_with_id() => self.end(ended),
+                    Some(ended) = self.tasks.join_next_with_id() => {
+                        self.end(ended);
+                        // and those that have ended meanwhile, without going round for each
+                        while let Some(ended) = self.tasks.try_join_next_with_id() {
+                            self.end(ended);
+                        }
+                    }
                     () = wait_until(&*clock, next) => {}
                     () = heart.beat() => {}
                 }
@@ -210,8 +218,7 @@ impl Poller {
             let told = superseded.clone();
             let task = self.tasks.spawn(async move {
                 let Target { config, adapter, link, gate } = &*target;
-                let (edge, provider, superseded) = (&edge, &**adapter, &told);
-                Walk { edge, config, provider, link, gate, superseded, trace: None }.poll().await
+                Walk { edge: &edge, config, provider: adapter, link, gate, superseded: &told, trace: None }.poll().await
             });
             self.under_way.insert(task.id(), Poll { turn, config, began: now, superseded });
         }
