@@ -44,6 +44,10 @@ use crate::transport::Transport;
 /// Room for so many polls under way is never given back.
 const MOST_ROOM: usize = 256;
 
+/// So many polls are begun before those under way get on: if all that are due were begun first, a machine that is too slow
+/// for them would have a connection open for each, and time to answer none.
+const MOST_BEGUN: usize = 32;
+
 /// Everything outside that the poller touches.
 pub struct Edge {
     /// What time it is.
@@ -158,7 +162,9 @@ impl Poller {
         let (pulse, mut heart) = pulse();
         let run = async move {
             loop {
-                self.begin_due();
+                if self.begin_due() {
+                    tokio::task::yield_now().await;
+                }
                 let clock = self.edge.clock.clone();
                 let next = self.schedule.next_wakeup();
                 tokio::select! {
@@ -206,9 +212,11 @@ impl Poller {
         Ok(())
     }
 
-    fn begin_due(&mut self) {
+    /// True if others may be due as well.
+    fn begin_due(&mut self) -> bool {
         let now = self.edge.clock.now().boot;
-        while let Some(turn) = self.schedule.take_due(now) {
+        for _ in 0..MOST_BEGUN {
+            let Some(turn) = self.schedule.take_due(now) else { return false };
             let Some(target) = self.targets.get(&turn.id).cloned() else { continue };
             self.edge.telemetry.observe_lateness(now.since(turn.due));
             self.edge.board.set_progress(&turn.id, Progress::Asking);
@@ -222,6 +230,7 @@ impl Poller {
             });
             self.under_way.insert(task.id(), Poll { turn, config, began: now, superseded });
         }
+        true
     }
 
     fn end(&mut self, ended: Result<(Id, Result<Snapshot, Halt>), JoinError>) {

@@ -25,7 +25,8 @@ pub fn spawn(polling: impl Future<Output = ()> + Send + 'static) -> io::Result<i
     thread::Builder::new().name("poll".to_owned()).spawn(move || {
         // goes with the thread, be it by a panic
         let _runs = runs;
-        runtime.block_on(polling);
+        // as one task among the polls, and not before each of them; a panic of it was told of where it happened
+        drop(runtime.block_on(runtime.spawn(polling)));
     })?;
     Ok(async move { drop(has_ended.await) })
 }
