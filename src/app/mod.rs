@@ -148,7 +148,7 @@ impl App {
             telemetry: telemetry.clone(),
         };
         let (poller, polling) = Poller::new(Arc::new(edge), seed()).start();
-        let mut polling = tokio::spawn(polling);
+        let mut polling = std::pin::pin!(poller::spawn(polling).map_err(failed("start the thread that polls"))?);
         let place = loaded.config.state.clone();
         recall(&store, &loaded.config, &board);
         let (live, changes) = taken_apart(loaded.entries);
@@ -211,7 +211,7 @@ impl App {
                     keeper.take_new_web_config();
                 }
                 // a daemon that polls no more or answers no more must not look alive
-                _ = &mut polling => return Err(AppError::Runtime("the poller has stopped unexpectedly".to_owned())),
+                () = &mut polling => return Err(AppError::Runtime("the poller has stopped unexpectedly".to_owned())),
                 () = server.ended() => return Err(AppError::Runtime("the web side has stopped unexpectedly".to_owned())),
             }
         }

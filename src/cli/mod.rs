@@ -152,11 +152,9 @@ fn interval(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Runs the daemon on two threads: the polls' own, beside the web side's.
+/// Runs the daemon. Polls and the web side have a thread each; what is left for this one is done now and then.
 fn on_runtime(daemon: impl Future<Output = Result<(), AppError>>) -> Exit {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("poll").enable_all().build();
-    let outcome = match runtime {
+    let outcome = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => {
             let outcome = runtime.block_on(daemon);
             // a configuration that is still being read must not hold up the exit

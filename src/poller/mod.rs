@@ -17,6 +17,7 @@ mod handle;
 mod journal;
 #[cfg(test)]
 mod tests;
+mod thread;
 mod trace;
 mod walk;
 
@@ -24,6 +25,7 @@ use gate::{Gate, sleep_until};
 use handle::Command;
 pub use handle::{Changes, Fleet, Handle};
 use journal::{Before, Journal};
+pub use thread::spawn;
 pub use trace::{Trace, Traced};
 use walk::{Halt, Link, Sessions, Walk};
 
@@ -41,6 +43,10 @@ use crate::transport::Transport;
 
 /// Room for so many polls under way is never given back.
 const MOST_ROOM: usize = 256;
+
+/// So many polls are begun before those under way get on: if all that are due were begun first, a machine that is too slow
+/// for them would have a connection open for each, and time to answer none.
+const MOST_BEGUN: usize = 32;
 
 /// Everything outside that the poller touches.
 pub struct Edge {
@@ -88,7 +94,7 @@ pub async fn poll_once(
     let walk = Walk {
         edge: &edge,
         config: account,
-        provider: &**adapter,
+        provider: adapter,
         link: &link,
         gate: &gate,
         superseded,
@@ -156,7 +162,9 @@ impl Poller {
         let (pulse, mut heart) = pulse();
         let run = async move {
             loop {
-                self.begin_due();
+                if self.begin_due() {
+                    tokio::task::yield_now().await;
+                }
                 let clock = self.edge.clock.clone();
                 let next = self.schedule.next_wakeup();
                 tokio::select! {
@@ -177,7 +185,13 @@ impl Poller {
                         }
                         None => return,
                     },
-                    Some(ended) = self.tasks.join_next_with_id() => self.end(ended),
+                    Some(ended) = self.tasks.join_next_with_id() => {
+                        self.end(ended);
+                        // and those that have ended meanwhile, without going round for each
+                        while let Some(ended) = self.tasks.try_join_next_with_id() {
+                            self.end(ended);
+                        }
+                    }
                     () = wait_until(&*clock, next) => {}
                     () = heart.beat() => {}
                 }
@@ -198,9 +212,11 @@ impl Poller {
         Ok(())
     }
 
-    fn begin_due(&mut self) {
+    /// True if others may be due as well.
+    fn begin_due(&mut self) -> bool {
         let now = self.edge.clock.now().boot;
-        while let Some(turn) = self.schedule.take_due(now) {
+        for _ in 0..MOST_BEGUN {
+            let Some(turn) = self.schedule.take_due(now) else { return false };
             let Some(target) = self.targets.get(&turn.id).cloned() else { continue };
             self.edge.telemetry.observe_lateness(now.since(turn.due));
             self.edge.board.set_progress(&turn.id, Progress::Asking);
@@ -210,11 +226,11 @@ impl Poller {
             let told = superseded.clone();
             let task = self.tasks.spawn(async move {
                 let Target { config, adapter, link, gate } = &*target;
-                let (edge, provider, superseded) = (&edge, &**adapter, &told);
-                Walk { edge, config, provider, link, gate, superseded, trace: None }.poll().await
+                Walk { edge: &edge, config, provider: adapter, link, gate, superseded: &told, trace: None }.poll().await
             });
             self.under_way.insert(task.id(), Poll { turn, config, began: now, superseded });
         }
+        true
     }
 
     fn end(&mut self, ended: Result<(Id, Result<Snapshot, Halt>), JoinError>) {

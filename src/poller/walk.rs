@@ -4,15 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Response;
 use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio::task::JoinError;
 
 use super::Edge;
 use super::gate::{Gate, Slot};
 use super::trace::Trace;
 use crate::board::Snapshot;
+use crate::clock::Now;
 use crate::config::AccountConfig;
 use crate::failure::{ErrorReason, Failure};
-use crate::providers::{Exchange, Login, LoginExchange, LoginStep, Provider, Renewal, Step};
+use crate::providers::{Exchange, Login, LoginExchange, LoginStep, Postmark, Provider, Renewal, Session, Step};
 use crate::session::{Held, SessionKeeper, Terms, Want};
 use crate::transport::Transport;
 
@@ -30,8 +34,8 @@ pub(super) struct Link {
     pub(super) settings: String,
     /// The provider's own way there.
     pub(super) transport: Arc<dyn Transport>,
-    /// One signature at a time. A signature takes a thread for up to a millisecond, and there are two threads: if a
-    /// thousand accounts are due at once, others must not wait for all of theirs.
+    /// One signature at a time. A signature takes a thread for up to a millisecond, and few threads sign: if a thousand
+    /// accounts are due at once, others must not wait for all of theirs.
     pub(super) signing: Semaphore,
 }
 
@@ -47,7 +51,7 @@ pub(super) struct Sessions {
 pub(super) struct Walk<'a> {
     pub(super) edge: &'a Edge,
     pub(super) config: &'a AccountConfig,
-    pub(super) provider: &'a dyn Provider,
+    pub(super) provider: &'a Arc<dyn Provider>,
     pub(super) link: &'a Link,
     pub(super) gate: &'a Gate,
     /// Told when other settings or secrets have taken the place of these: nothing more is to be sent with them.
@@ -137,17 +141,50 @@ impl Walk<'_> {
                     return Err(broken("asks for request after request").into());
                 }
                 let slot = self.slot().await?;
-                // it is closed by nobody
-                let signing = if self.provider.signs() { self.link.signing.acquire().await.ok() } else { None };
-                // only now is it known when the request leaves, and it may be signed with that time
-                let now = self.edge.clock.now();
-                let Step::Send(request) = step(now.wall, &replies)? else {
+                let (at, first) = if self.provider.signs() {
+                    let session = session.as_ref().map(|held| held.session.clone());
+                    self.signed(session, identity.clone(), postmark.clone(), &mut replies).await
+                } else {
+                    // only now is it known when the request leaves
+                    let now = self.edge.clock.now();
+                    (now, step(now.wall, &replies))
+                };
+                let Step::Send(request) = first? else {
                     return Err(broken("has no request to send where it must").into());
                 };
-                drop(signing);
-                taken.get_or_insert(now);
+                taken.get_or_insert(at);
                 replies.push(slot.send(&*self.link.transport, request, &mut left, self.trace).await?);
             }
+        }
+    }
+
+    /// A step with a signature, and the time that it was made with. It takes longer than all else here, and so another
+    /// thread.
+    async fn signed(
+        &self,
+        session: Option<Arc<Session>>,
+        identity: Option<Arc<str>>,
+        postmark: Option<Arc<Postmark>>,
+        replies: &mut Vec<Response<Bytes>>,
+    ) -> (Now, Result<Step, Failure>) {
+        // it is closed by nobody
+        let _alone = self.link.signing.acquire().await.ok();
+        // only now is it known when the request leaves, and it is signed with that time
+        let now = self.edge.clock.now();
+        let (provider, so_far) = (self.provider.clone(), std::mem::take(replies));
+        let signing = tokio::task::spawn_blocking(move || {
+            let (session, pinned, previous) = (session.as_deref(), identity.as_deref(), postmark.as_deref());
+            let step = provider.step(&Exchange { at: now.wall, session, pinned, previous, replies: &so_far });
+            (step, so_far)
+        });
+        match signing.await.map_err(JoinError::try_into_panic) {
+            Ok((step, so_far)) => {
+                *replies = so_far;
+                (now, step)
+            }
+            // it is this poll's, wherever it happened
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            Err(Err(_)) => (now, Err(Failure::new(ErrorReason::Internal, "the exporter ended before it had signed"))),
         }
     }
 

@@ -32,6 +32,10 @@ const MOST_SPREAD: Duration = Duration::from_secs(2);
 /// time out.
 const LEAST_SPREAD_PER_ACCOUNT: Duration = Duration::from_micros(200);
 
+/// Places in a rhythm lie so far apart: the turns of a large fleet, and the answers to them, come by the handful, since to
+/// wake up for each costs about as much as its poll.
+const TOGETHER: Duration = Duration::from_millis(4);
+
 /// What the schedule must know of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -309,6 +313,7 @@ fn phase(id: &AccountId, span: Duration) -> Duration {
     let digest = digest.finalize();
     let hash = digest.iter().take(8).fold(0_u128, |sum, byte| sum << 8 | u128::from(*byte));
     let nanos = (span.as_nanos() * hash) >> 64;
+    let nanos = nanos - nanos % TOGETHER.as_nanos();
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
@@ -399,6 +404,8 @@ mod tests {
             per_second[usize::try_from(phase.as_secs()).unwrap()] += 1;
         }
         assert!(per_second.iter().all(|n| *n <= 3 * 1000 / 60), "{per_second:?}");
+        let places = |span| names.iter().map(move |name| phase(&id(name), span).as_nanos() % TOGETHER.as_nanos());
+        assert!(places(Duration::from_secs(60)).chain(places(Duration::from_millis(1_001))).all(|apart| apart == 0));
         let first: Vec<_> = names.iter().map(|name| phase(&id(name), MOST_SPREAD)).collect();
         assert!(first.iter().all(|offset| *offset < MOST_SPREAD));
     }

@@ -58,7 +58,7 @@ impl KeepAlive {
         let was_used = kept.is_used();
         let mut reply = kept.drive(whole(reply, settings)).await?;
         let ended = self.pool.now();
-        match kept.listen(ended.since(began)).await {
+        match kept.listen(ended.since(began), ended).await {
             Behind::Silence(kept) => self.pool.put(*kept),
             Behind::End => {}
             // the first answer on a connection can be for the first request alone

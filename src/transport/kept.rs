@@ -42,6 +42,10 @@ const MOST_AGE: Duration = Duration::from_secs(5 * 60);
 /// this, and no shorter than the settings say.
 const MOST_SILENCE: Duration = Duration::from_secs(1);
 
+/// Those that listen stop at moments that lie so far apart, and the same for all connections: to wake up for each of many
+/// costs more than what there is to do then.
+const TOGETHER: Duration = Duration::from_millis(20);
+
 type Http = Connection<TokioIo<Box<dyn Stream>>, Full<Bytes>>;
 
 /// One connection, with nobody else on it.
@@ -153,8 +157,8 @@ impl Kept {
         driven(&mut self.http, &mut self.over, work).await
     }
 
-    /// Listens for what comes behind an answer that took so long.
-    pub(super) async fn listen(mut self, took: Duration) -> Behind {
+    /// Listens from `now` on for what comes behind an answer that took so long.
+    pub(super) async fn listen(mut self, took: Duration, now: BootTime) -> Behind {
         self.silence = self.silence.max(took.min(MOST_SILENCE));
         self.is_used = true;
         let Self { http, over, silence, .. } = &mut self;
@@ -162,7 +166,7 @@ impl Kept {
             run(http, over, context);
             if over.is_some() { Poll::Ready(()) } else { Poll::Pending }
         });
-        if tokio::time::timeout(*silence, ending).await.is_err() {
+        if tokio::time::timeout(together(*silence, now), ending).await.is_err() {
             return if self.sender.is_ready() { Behind::Silence(Box::new(self)) } else { Behind::End };
         }
         let Some(Over { how, unread, mut stream }) = self.over.take() else { return Behind::End };
@@ -207,6 +211,13 @@ fn run(http: &mut Option<Http>, over: &mut Option<Over>, context: &mut Context<'
     }
 }
 
+/// A silence that begins now, and as much longer as it takes until one of the moments at which all stop listening.
+fn together(silence: Duration, now: BootTime) -> Duration {
+    let end = (now + silence).since_boot().as_nanos();
+    let more = end.next_multiple_of(TOGETHER.as_nanos()) - end;
+    silence + Duration::from_nanos(u64::try_from(more).unwrap_or_default())
+}
+
 /// How long the server says that it keeps a connection; for ever if it does not say.
 fn announced(headers: &HeaderMap) -> Duration {
     let seconds = headers.get("keep-alive").and_then(|value| {
@@ -245,7 +256,9 @@ mod tests {
         let (reply, _) = tokio::join!(kept.ask(request()), answer);
         let body = kept.drive(reply.ok().unwrap().into_body().collect()).await;
         assert_eq!(body.unwrap().to_bytes(), "1");
-        let Behind::Silence(mut kept) = kept.listen(Duration::ZERO).await else { panic!("nothing was said") };
+        let Behind::Silence(mut kept) = kept.listen(Duration::ZERO, BootTime::default()).await else {
+            panic!("nothing was said")
+        };
         assert!(kept.is_silent());
         // the whole of the request must have been taken, or the end is a reset
         assert!(server.read(&mut [0; 4096]).await.unwrap() > 0);
@@ -258,6 +271,18 @@ mod tests {
         drop(server);
         kept.wire.readable().await;
         assert!(matches!(kept.ask(request()).await, Err(NoAnswer::Failed(_))));
+    }
+
+    #[test]
+    fn those_that_listen_stop_together_and_never_too_soon() {
+        for (began, silence, listens) in
+            [(0, 100, 100), (1, 100, 119), (19, 100, 101), (20, 100, 100), (7, 103, 113), (7, 1_000, 1_013), (0, 1, 20)]
+        {
+            let (began, silence) = (BootTime::from_boot(Duration::from_millis(began)), Duration::from_millis(silence));
+            assert_eq!(together(silence, began), Duration::from_millis(listens), "{silence:?} from {began:?}");
+        }
+        let last = BootTime::from_boot(Duration::MAX);
+        assert!(together(MOST_SILENCE, last) >= MOST_SILENCE, "the end of time is no reason to believe sooner");
     }
 
     #[test]
