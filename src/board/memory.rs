@@ -247,3 +247,21 @@ impl FlowMemory {
 fn wallet(config: &AccountConfig, name: &str) -> Option<Wallet> {
     config.wallets.iter().map(|(wallet, _)| *wallet).find(|wallet| wallet.as_str() == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exposition::sample::{at, board};
+
+    #[test]
+    fn what_is_remembered_is_what_was() {
+        for status in board().view().accounts {
+            let again = AccountStatus::recalled(status.config.clone(), &status.memory(), Since::ThisBoot);
+            assert_eq!(again.memory(), status.memory());
+            for reason in ErrorReason::ALL {
+                assert_eq!(again.failures(reason), status.failures(reason), "{reason}");
+            }
+            assert_eq!(again.fresh(&at(100)).is_some(), status.fresh(&at(100)).is_some());
+        }
+    }
+}

@@ -18,6 +18,7 @@ mod machine;
 mod now;
 mod reload;
 mod restarts;
+mod rush;
 mod signing;
 mod stage;
 mod stale;
