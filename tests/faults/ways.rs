@@ -109,7 +109,10 @@ pub(crate) async fn one_login_for_all(world: &World, api: Api) -> Result<(), Str
     let setting = Setting { others: 99, ..Setting::default() };
     let mut scene = Scene::open(world, api, setting, brief(FIRST)).await?;
     for figure in [FIRST, SECOND] {
-        scene.server.behave(brief(figure));
+        // some of the first polls may have begun already
+        if figure != FIRST {
+            scene.server.behave(brief(figure));
+        }
         reads(&mut scene, figure).await?;
         let seen = &scene.server.seen;
         equal("logins", seen.logins(), 1)?;
