@@ -62,6 +62,8 @@ impl Keeper {
         self.manager.reloading(crate::clock::monotonic());
         self.take_new_web_config();
         let outcome = self.read_again().await;
+        // whoever knows how it went must not be told how the one before went
+        self.board.outdate();
         let refused = if outcome.is_err() { "; the configuration was read again and refused" } else { "" };
         self.manager.ready(&format!("{}{refused}", self.status()));
         outcome

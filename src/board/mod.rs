@@ -273,9 +273,15 @@ impl Board {
         (inner.revision, shown.collect())
     }
 
-    /// Grows when accounts come, go or are configured otherwise, and when one has a number again.
+    /// Grows when accounts come, go or are configured otherwise, when one has a number again, and when what was rendered
+    /// before is [outdated](Self::outdate).
     pub fn epoch(&self) -> u64 {
         self.lock().epoch
+    }
+
+    /// What was rendered before is not to be read any more, though nothing has changed here.
+    pub fn outdate(&self) {
+        self.lock().epoch += 1;
     }
 
     /// What stands on it now, with the counters that are not kept yet.
