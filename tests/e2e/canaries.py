@@ -149,7 +149,6 @@ class Exporter(Program):
 
     def __init__(self, bench, name, config, *more, owner=None, scratch=None):
         self.bench, self.name, self.log_file = bench, name, bench.folder / f"{name}.log"
-        self.started = time.monotonic()
         arguments = [bench.binary, "--config.file", config, "--web.listen-address", "127.0.0.1:0", "--log.level", "trace", *more]
 
         def unlimited():

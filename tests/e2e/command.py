@@ -9,6 +9,7 @@ import time
 from answer import ask
 from leak import leaks
 from program import Program, until
+from stopwatch import seconds_run
 
 
 def run(binary, *arguments):
@@ -59,7 +60,7 @@ def check_demo(bench):
     with Program("demo", [bench.binary, "demo", "--web.listen-address", "127.0.0.1:0"], bench.logs) as demo:
         url = demo.address(r"metrics +(http://[0-9.:]+)/metrics")
         until(lambda: ask(f"{url}/-/ready").status == 200, 10, "the demo is ready", pause=0.01)
-        bench.measured["demo: start to ready"] = f"{time.monotonic() - demo.started:.2f} s"
+        bench.measured["demo: start to ready"] = f"{seconds_run() - demo.started:.2f} s"
         amounts = re.findall(r"(?m)^balance_available_amount\{", ask(f"{url}/metrics").text)
         assert len(amounts) >= 10, "the demo shows no balances"
         for _ in range(50):

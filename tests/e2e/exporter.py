@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from answer import ask
 from program import Program, until
+from stopwatch import seconds_run
 
 SAMPLE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? (\S+)$")
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
@@ -81,7 +82,7 @@ class Exporter(Program):
 
     def wait_ready(self, seconds=20):
         until(lambda: self.ask("/-/ready").status == 200, seconds, "every account had its first poll")
-        return time.monotonic() - self.started
+        return seconds_run() - self.started
 
     def shown(self):
         """Everything that it has said so far, by where it said it."""

@@ -10,6 +10,7 @@ from config import Config
 from exporter import Scrape
 from program import Program, free_port
 from sandbox import Sandbox
+from stopwatch import seconds_run
 
 # so tight that the limits decide what is sent; the long ones would show what a restart forgets
 LIMITS = {
@@ -44,10 +45,10 @@ class Life(Program):
         return scrape
 
     def first_scrape(self, seconds=10):
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        end = seconds_run() + seconds
+        while seconds_run() < end:
             if scrape := self.scrape():
-                self.ground.starts.append(time.monotonic() - self.started)
+                self.ground.starts.append(seconds_run() - self.started)
                 return scrape
             assert self.process.poll() is None, f"it has ended with {self.process.returncode}:\n{self.log}"
             time.sleep(0.005)
@@ -55,8 +56,8 @@ class Life(Program):
 
     def until(self, condition, seconds, what):
         """The first scrape of which this is true."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        end = seconds_run() + seconds
+        while seconds_run() < end:
             if (scrape := self.scrape()) and condition(scrape):
                 return scrape
             time.sleep(0.05)

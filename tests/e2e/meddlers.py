@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ground import FRESH_FOR, LIMITS, written
 from program import until
+from stopwatch import seconds_run
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
@@ -94,18 +95,17 @@ def slow_disk(ground, chance, told):
             if strace is None:
                 told["slow disk"] = "NOT TRIED: there is no strace, or it may not trace"
                 return
-            slowest, end = 0, time.monotonic() + 8
-            while time.monotonic() < end:
-                began = time.monotonic()
+            slowest, end = 0, seconds_run() + 8
+            while (began := seconds_run()) < end:
                 life.scrape()
-                slowest = max(slowest, time.monotonic() - began)
+                slowest = max(slowest, seconds_run() - began)
                 time.sleep(0.1)
             assert slowest < 1, f"a scrape took {slowest:.2f} s"
-            asked = time.monotonic()
+            asked = seconds_run()
             life.signal(signal.SIGTERM)
             # the kernel keeps a process until all its calls have returned, or strace is gone: this is its last word
             until(lambda: life.log.rstrip().endswith("stopped"), 8, "it has stopped")
-            took = time.monotonic() - asked
+            took = seconds_run() - asked
             assert took <= 6, f"told to stop, it takes {took:.1f} s"
             assert "the disk is too slow" in life.log, life.log[-2000:]
         assert life.process.wait(5) == 0, f"it ends with {life.process.returncode}"

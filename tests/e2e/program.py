@@ -6,6 +6,8 @@ import socket
 import subprocess
 import time
 
+from stopwatch import seconds_run
+
 
 def free_port():
     with socket.socket() as probe:
@@ -15,12 +17,12 @@ def free_port():
 
 def until(condition, seconds, what, pause=0.05):
     """Waits for the first true value of `condition`; says what was missing if none comes in time."""
-    end = time.monotonic() + seconds
+    end = seconds_run() + seconds
     while True:
         found = condition()
         if found:
             return found
-        if time.monotonic() > end:
+        if seconds_run() > end:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(pause)
 
@@ -31,7 +33,7 @@ class Program:
     def __init__(self, name, arguments, logs):
         self.name = name
         self.log_file = logs / f"{name}.log"
-        self.started = time.monotonic()
+        self.started = seconds_run()
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 [str(argument) for argument in arguments],
@@ -66,10 +68,10 @@ class Program:
 
     def stop(self, seconds=6):
         """Asks it to stop as a service manager would; its exit status, and how long it took."""
-        asked = time.monotonic()
+        asked = seconds_run()
         self.signal(signal.SIGTERM)
-        status = self.process.wait(seconds)
-        return status, time.monotonic() - asked
+        until(lambda: self.process.poll() is not None, seconds, f"{self.name} has stopped", pause=0.005)
+        return self.process.returncode, seconds_run() - asked
 
     def peak_memory(self):
         """The most that was resident at any time, in MiB."""

@@ -30,6 +30,7 @@ from leak import hidden_in, leaks
 from program import until
 from prometheus import Prometheus, VictoriaMetrics, check_metrics
 from sandbox import Sandbox
+from stopwatch import seconds_run
 
 # one of each kind of trouble: provider, account, fault, reason
 TROUBLE = [
@@ -186,7 +187,7 @@ def reload(bench):
 
 def limits_hold(bench):
     """Over everything that has arrived: what the configuration promises, and what the providers allow."""
-    until(lambda: time.monotonic() - bench.exporter.started > 64, 64, "a full minute has passed")
+    until(lambda: seconds_run() - bench.exporter.started > 64, 64, "a full minute has passed")
     arrivals, polls = bench.sandbox.arrivals(), bench.scrape().values("balance_provider_requests_total")
     for limits in (LIMITS, bench.sandbox.limits()):
         found, filled = window.overruns(arrivals, limits)
@@ -251,12 +252,22 @@ def main(binary, tools):
             for what, value in bench.measured.items():
                 print(f"      {what}: {value}")
             return 0
-        except Exception:
+        except Exception as wrong:
             traceback.print_exc()
             for log in sorted(Path(name, "logs").glob("*.log")):
                 print(f"--- {log.name}, its end\n{log.read_text('utf-8', errors='replace')[-6000:]}", file=sys.stderr)
+            # last, and short: it is what is left of a log that was cut
             print(f"FAILED: {step.__name__ if step else 'to start'}", file=sys.stderr)
+            for each in leaves(wrong):
+                notes = " ".join(getattr(each, "__notes__", []))
+                print(f"  {type(each).__name__} {notes}: {str(each)[:2000]}", file=sys.stderr)
             return 1
+
+
+def leaves(problem):
+    if isinstance(problem, BaseExceptionGroup):
+        return [leaf for each in problem.exceptions for leaf in leaves(each)]
+    return [problem]
 
 
 if __name__ == "__main__":
