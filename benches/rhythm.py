@@ -1,6 +1,7 @@
 """Keeping the rhythm: rows L, and what the state costs."""
 
 import pathlib
+import re
 import subprocess
 import time
 
@@ -30,10 +31,39 @@ def lateness(before, after):
     return {"polls": polls, "within": {most: 100 * (after[bucket(most)] - before[bucket(most)]) / polls for most in WITHIN}}
 
 
-def rhythm(stand, accounts, interval, seconds, faults=None, ahead=False, state=None):
-    """L1 and L2: how late polls begin while gzip scrapes come every second. First polls, which come at once, are left out.
-    `ahead` lets the exporter run before all else that wants the processors: what it is late then is its own doing.
-    `state` is a folder in which to keep one."""
+DUE = re.compile(rb'^balance_next_poll_timestamp_seconds\{[^}]*account="account-(\d+)"[^}]*\} (\S+)$', re.M)
+# what the rig calls the first account of a fleet; it spreads them over so many providers, and faults over so many blocks
+FIRST, PROVIDERS, BLOCKS = 94_700_000_000, 20, 100
+
+
+def is_healthy(account, faults):
+    throttled = account % PROVIDERS * 5 < faults.get("throttle", 0)
+    return not throttled and (FIRST + account) // PROVIDERS % BLOCKS >= faults.get("hang", 0) + faults.get("garbage", 0)
+
+
+def arrived(dues, arrivals, until, faults):
+    """Of the healthy accounts that were due until then: by how many milliseconds their requests came after their times."""
+    came = {}
+    for number, at in arrivals:
+        came.setdefault(number - FIRST, []).append(at)
+    due = {account: at for account, at in dues.items() if at < until and is_healthy(account, faults)}
+    # the first that is not of the turn before
+    late = {account: min((1e3 * (seen - at) for seen in came.get(account, []) if seen > at - 0.5), default=None)
+            for account, at in due.items()}
+    missing = [account for account, ms in late.items() if ms is None]
+    if missing or not late:
+        raise Failed(f"of {len(due)} accounts that were due, {len(missing)} were not asked for: {missing[:5]}")
+    sooner = [account for account, ms in late.items() if ms < -1]
+    if sooner:
+        raise Failed(f"{len(sooner)} accounts were asked for before their time: {sooner[:5]}")
+    share = lambda most: 100 * sum(ms <= most for ms in late.values()) / len(late)
+    return {**spread(late.values()), "within_3_ms": share(3), "within_5_ms": share(5), "within_20_ms": share(20)}
+
+
+def rhythm(stand, accounts, interval, seconds, faults=None, ahead=False, state=None, at_once=1):
+    """L1, L2 and S6: how late polls begin while gzip scrapes come every second, so many `at_once`. First polls, which come
+    at once, are left out. `ahead` lets the exporter run before all else that wants the processors: what it is late then
+    is its own doing. `state` is a folder in which to keep one."""
     options = {"interval": interval, "stale_after": "20m", **({"timeout": "5s"} if faults else {})}
     if state:
         options["extra"] = f"state: {{ file: {state}/state }}"
@@ -47,17 +77,22 @@ def rhythm(stand, accounts, interval, seconds, faults=None, ahead=False, state=N
                 exporter.until_polled(600, 300)
             time.sleep(2)
             before, written = exporter.values(), state and Written(exporter, state)
+            provider.arrivals()
+            dues = {int(account): float(at) for account, at in DUE.findall(exporter.text())}
             began, used = time.monotonic(), cpu_ms(exporter.pid)
             while time.monotonic() - began < seconds:
                 if written:
                     written.look()
                 else:
-                    scrape([exporter.target("gzip")], rounds=1, idle_ms=0)
+                    scrape([exporter.target("gzip")], rounds=1, idle_ms=0, at_once=at_once)
                 time.sleep(0.1 if written else 1)
             used, took = cpu_ms(exporter.pid) - used, time.monotonic() - began
             told = {"state": written.told(used, took)} if written else {}
             stats = provider.stats()
+            # what is due in the last moment may still be on its way
+            ended = time.time() - 0.5
             return {"accounts": accounts, "interval": interval, **lateness(before, exporter.values()), **told,
+                    "arrived_ms": arrived(dues, provider.arrivals(), ended, faults or {}),
                     "too_early": stats["too_early"], "crossed": stats["crossed"], "connections": stats["connections"], "requests": stats["requests"]}
 
 

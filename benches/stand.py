@@ -185,6 +185,10 @@ class Provider(Process):
     def stats(self):
         return json.loads(get(self.url + "/stats"))
 
+    def arrivals(self):
+        """When each request came since this was asked last: account and Unix time."""
+        return json.loads(get(self.url + "/arrivals"))
+
 
 def flags(options):
     return [str(word) for name, value in options.items() for word in (f"--{name.replace('_', '-')}", value)]

@@ -4,9 +4,11 @@
 
 use std::fmt;
 use std::ops::Add;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 
 /// Time since the machine booted, suspended time included (Linux `CLOCK_BOOTTIME`).
 ///
@@ -79,6 +81,11 @@ pub trait Clock: Send + Sync + fmt::Debug {
     /// Reads both clocks.
     fn now(&self) -> Now;
 
+    /// A timer of the kernel that goes by this clock, if there is one.
+    fn timer(&self) -> Option<OwnedFd> {
+        None
+    }
+
     /// For how long a sleep may last before this clock is asked again: the runtime's timers stop while the machine is
     /// suspended, and this clock does not.
     fn longest_nap(&self) -> Duration {
@@ -96,6 +103,10 @@ impl Clock for SystemClock {
         let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         let boot = Duration::try_from(boot).unwrap_or_default();
         Now { boot: BootTime::from_boot(boot), wall: Timestamp::now() }
+    }
+
+    fn timer(&self) -> Option<OwnedFd> {
+        timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC).ok()
     }
 }
 

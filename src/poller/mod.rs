@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 
+mod alarm;
 mod change;
 mod gate;
 mod handle;
@@ -21,7 +22,8 @@ mod thread;
 mod trace;
 mod walk;
 
-use gate::{Gate, sleep_until};
+use alarm::Alarm;
+use gate::Gate;
 use handle::Command;
 pub use handle::{Changes, Fleet, Handle};
 use journal::{Before, Journal};
@@ -161,11 +163,11 @@ impl Poller {
         let (commands, mut inbox) = mpsc::channel(1);
         let (pulse, mut heart) = pulse();
         let run = async move {
+            let mut alarm = Alarm::new(self.edge.clock.clone());
             loop {
                 if self.begin_due() {
                     tokio::task::yield_now().await;
                 }
-                let clock = self.edge.clock.clone();
                 let next = self.schedule.next_wakeup();
                 tokio::select! {
                     command = inbox.recv() => match command {
@@ -192,7 +194,7 @@ impl Poller {
                             self.end(ended);
                         }
                     }
-                    () = wait_until(&*clock, next) => {}
+                    () = alarm.rings_at(next) => {}
                     () = heart.beat() => {}
                 }
             }
@@ -291,12 +293,5 @@ impl Poller {
             tracing::warn!(polls = self.tasks.len(), "gave up polls that were still under way");
             self.tasks.shutdown().await;
         }
-    }
-}
-
-async fn wait_until(clock: &dyn Clock, next: Option<BootTime>) {
-    match next {
-        Some(time) => sleep_until(clock, time).await,
-        None => std::future::pending().await,
     }
 }

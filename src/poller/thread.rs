@@ -33,6 +33,10 @@ pub fn spawn(polling: impl Future<Output = ()> + Send + 'static) -> io::Result<i
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     #[tokio::test]
@@ -45,8 +49,10 @@ mod tests {
             () = std::future::ready(()) => {}
         }
         stop.send(()).unwrap();
-        ended.await;
-        spawn(async { panic!("on purpose") }).unwrap().await;
+        // fails rather than waits for ever
+        let most = Duration::from_secs(30);
+        timeout(most, ended).await.unwrap();
+        timeout(most, spawn(async { panic!("on purpose") }).unwrap()).await.unwrap();
     }
 
     #[tokio::test]

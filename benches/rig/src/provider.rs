@@ -7,7 +7,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -42,6 +42,8 @@ struct Provider {
     crossed: AtomicU64,
     /// When each throttled provider path was told to wait, and may be asked again.
     again: Mutex<HashMap<String, (Instant, Instant)>>,
+    /// When each request came, by account: for comparison with when it was due, so in Unix time, in seconds.
+    arrivals: Mutex<Vec<(u64, f64)>>,
     /// When the first balance was asked for, and when the last one was told.
     span: Mutex<Option<(Instant, Instant)>>,
 }
@@ -59,6 +61,7 @@ pub async fn run(options: &Options) -> Fallible<()> {
         too_early: AtomicU64::new(0),
         crossed: AtomicU64::new(0),
         again: Mutex::default(),
+        arrivals: Mutex::default(),
         span: Mutex::default(),
     });
     let mut port = 0;
@@ -97,7 +100,11 @@ impl Provider {
         if path == "/stats" {
             return json(self.stats());
         }
+        if path == "/arrivals" {
+            return json(serde_json::json!(std::mem::take(&mut *self.arrivals.lock().unwrap())).to_string());
+        }
         let asked = Instant::now();
+        let arrived = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let number = self.requests.fetch_add(1, Relaxed);
         let is_signed = request.method() == Method::POST;
         let account = if is_signed {
@@ -107,7 +114,9 @@ impl Provider {
         } else {
             path.split('/').rev().nth(3).unwrap_or_default().to_owned()
         };
-        let place = account.parse::<u64>().unwrap_or_default() / 20 % 100;
+        let number_of_account = account.parse().unwrap_or_default();
+        self.arrivals.lock().unwrap().push((number_of_account, arrived.as_secs_f64()));
+        let place = number_of_account / 20 % 100;
         if place < self.hang {
             std::future::pending::<()>().await;
         }
