@@ -41,6 +41,11 @@ pub(super) struct Slot<'a> {
     ticket: Option<Ticket>,
 }
 
+/// A request that was answered counts as under way until its reply has been heard, which may be a wish that others wait.
+pub(super) struct Sent<'a> {
+    _slot: Slot<'a>,
+}
+
 /// A place in the queue that is given up if nobody waits in it any longer.
 struct Place<'a> {
     gate: &'a Gate,
@@ -163,7 +168,7 @@ impl Gate {
     }
 }
 
-impl Slot<'_> {
+impl<'a> Slot<'a> {
     /// Sends the request that this slot is for. `left` is what remains of the poll's time; it shrinks by what this
     /// took.
     pub(super) async fn send(
@@ -172,7 +177,7 @@ impl Slot<'_> {
         request: Request<Bytes>,
         left: &mut Duration,
         trace: Option<&Trace>,
-    ) -> Result<Response<Bytes>, Failure> {
+    ) -> Result<(Response<Bytes>, Sent<'a>), Failure> {
         let edge = &self.gate.edge;
         let provider = &*self.gate.provider;
         let begun = edge.clock.now();
@@ -193,7 +198,7 @@ impl Slot<'_> {
         if let (Some(trace), Some(request)) = (trace, shown) {
             trace.note(request, outcome.clone(), took);
         }
-        outcome
+        Ok((outcome?, Sent { _slot: self }))
     }
 }
 

@@ -115,6 +115,7 @@ impl Walk<'_> {
             let session = self.session(&mut left).await?;
             let mut replies = Vec::new();
             let mut taken = None;
+            let mut sent = None;
             let step = |at, replies: &[_]| {
                 let session = session.as_ref().map(|held| &*held.session);
                 let (pinned, previous) = (identity.as_deref(), postmark.as_deref());
@@ -123,7 +124,9 @@ impl Walk<'_> {
             loop {
                 let now = self.edge.clock.now();
                 if let Some(taken) = taken {
-                    match self.heard(step(now.wall, &replies))? {
+                    let heard = self.heard(step(now.wall, &replies));
+                    drop(sent.take());
+                    match heard? {
                         Step::Send(_) => {}
                         Step::Done(reading) => return Ok(Snapshot::of(self.config, reading, taken)?),
                         Step::SessionOver { renewal, failure } => {
@@ -153,7 +156,9 @@ impl Walk<'_> {
                     return Err(broken("has no request to send where it must").into());
                 };
                 taken.get_or_insert(at);
-                replies.push(slot.send(&*self.link.transport, request, &mut left, self.trace).await?);
+                let (reply, under_way) = slot.send(&*self.link.transport, request, &mut left, self.trace).await?;
+                replies.push(reply);
+                sent = Some(under_way);
             }
         }
     }
@@ -201,9 +206,12 @@ impl Walk<'_> {
         };
         let mut replies = Vec::new();
         let mut asked = now.boot;
+        let mut sent = None;
         let step = |at, replies: &[_]| login.step(&LoginExchange { at, renew: renew.as_deref(), replies });
         let outcome = loop {
-            match self.heard(step(self.edge.clock.now().wall, &replies)) {
+            let heard = self.heard(step(self.edge.clock.now().wall, &replies));
+            drop(sent.take());
+            match heard {
                 Ok(LoginStep::Send(_)) if replies.len() < MOST_REQUESTS => {}
                 Ok(LoginStep::Send(_)) => {
                     break Err(broken("asks for request after request"));
@@ -221,7 +229,10 @@ impl Walk<'_> {
             };
             asked = now.boot;
             match slot.send(&*self.link.transport, request, left, self.trace).await {
-                Ok(reply) => replies.push(reply),
+                Ok((reply, under_way)) => {
+                    replies.push(reply);
+                    sent = Some(under_way);
+                }
                 Err(failure) => break Err(failure),
             }
         };

@@ -88,7 +88,10 @@ pub struct RateLimiter {
     in_flight: u32,
     queue: VecDeque<u64>,
     next_ticket: u64,
+    /// Kept when it is over, until the first request after it has ended as well.
     paused_until: Option<BootTime>,
+    /// The request that goes first after a pause, while it is in flight.
+    scout: Option<u64>,
 }
 
 impl RateLimiter {
@@ -102,6 +105,7 @@ impl RateLimiter {
             queue: VecDeque::new(),
             next_ticket: 0,
             paused_until: None,
+            scout: None,
         }
     }
 
@@ -141,10 +145,15 @@ impl RateLimiter {
         if let Some(until) = self.paused_until(now) {
             return Admission::At(until);
         }
+        // the queue has grown during the pause, and the provider may still be as busy
+        if self.scout.is_some() {
+            return Admission::Behind;
+        }
         let admission = self.room(now);
         if admission == Admission::Go {
             self.queue.pop_front();
             self.in_flight += 1;
+            self.scout = self.paused_until.map(|_| ticket.0);
         }
         admission
     }
@@ -181,10 +190,14 @@ impl RateLimiter {
         }
     }
 
-    /// The admitted request is over: answered, failed or given up at its deadline.
+    /// The admitted request is over: answered, failed or given up at its deadline. If the provider asked for a pause in its
+    /// reply, [`pause`](Self::pause) comes before this.
     pub fn finished(&mut self, ticket: Ticket, now: BootTime) {
         debug_assert!(!self.queue.contains(&ticket.0), "only an admitted request can finish");
         self.in_flight -= 1;
+        if self.scout.take_if(|scout| *scout == ticket.0).is_some() {
+            self.paused_until = self.paused_until(now);
+        }
         // what an earlier process had on its way may be counted later than now
         let place = self.completed.partition_point(|done| *done <= now);
         self.completed.insert(place, now);
@@ -196,7 +209,7 @@ impl RateLimiter {
         self.queue.retain(|waiting| *waiting != ticket.0);
     }
 
-    /// Lets nobody go before `until`. A pause is never shortened.
+    /// Lets nobody go before `until`, and then one, and the others when its request has ended. A pause is never shortened.
     pub fn pause(&mut self, until: BootTime) {
         self.paused_until = self.paused_until.max(Some(until));
     }
@@ -329,6 +342,37 @@ mod tests {
         assert_eq!(limiter.paused_until(at(29_999)), Some(at(30_000)));
         assert_eq!(limiter.paused_until(at(30_000)), None);
         assert_eq!(limiter.admit(&ticket, at(30_000)), Admission::Go);
+    }
+
+    #[test]
+    fn after_a_pause_one_goes_first() {
+        let mut limiter = RateLimiter::new(quota(&[(9, MINUTE)]));
+        let from_before = limiter.join();
+        assert_eq!(limiter.admit(&from_before, at(0)), Admission::Go);
+        limiter.pause(at(10_000));
+        let [first, second, third, fourth] = std::array::from_fn(|_| limiter.join());
+        assert_eq!(limiter.admit(&first, at(10_000)), Admission::Go);
+        assert_eq!(limiter.admit(&second, at(10_001)), Admission::Behind);
+        // that says nothing about now
+        limiter.finished(from_before, at(10_002));
+        assert_eq!(limiter.admit(&second, at(10_003)), Admission::Behind);
+        limiter.pause(at(20_000));
+        limiter.finished(first, at(10_004));
+        assert_eq!(limiter.admit(&second, at(10_005)), Admission::At(at(20_000)));
+        assert_eq!(limiter.admit(&second, at(20_000)), Admission::Go);
+        assert_eq!(limiter.admit(&third, at(60_000)), Admission::Behind, "it may take its time");
+        limiter.finished(second, at(60_000));
+        assert_eq!([&third, &fourth].map(|ticket| limiter.admit(ticket, at(60_000))), [Admission::Go; 2]);
+    }
+
+    #[test]
+    fn whoever_gives_up_was_not_the_first() {
+        let mut limiter = RateLimiter::new(quota(&[(9, MINUTE)]));
+        limiter.pause(at(10_000));
+        let [first, second, third] = std::array::from_fn(|_| limiter.join());
+        limiter.leave(first);
+        assert_eq!(limiter.admit(&second, at(10_000)), Admission::Go);
+        assert_eq!(limiter.admit(&third, at(10_000)), Admission::Behind);
     }
 
     #[test]

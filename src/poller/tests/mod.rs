@@ -135,6 +135,17 @@ async fn many_that_hear_slower_at_once_heard_it_once() {
     sleep(secs(6)).await;
     assert_eq!(stage.provider("p").counts.throttled, 20);
     assert!((28..=30).contains(&stage.pause("p")), "{}", stage.pause("p"));
+    // all of them wait for the end of the pause by now, or soon
+    sleep(secs(36)).await;
+    assert_eq!(stage.provider("p").counts.throttled, 21, "one goes first, and hears it for all");
+    for name in &names {
+        stage.always(&format!("/{name}"), reply(5, "balance 1"));
+    }
+    sleep(secs(65)).await;
+    let polled = || names.iter().filter(|name| stage.account("p", name).poll_success).count();
+    assert_eq!(polled(), 1);
+    sleep(secs(5)).await;
+    assert_eq!(polled(), 20, "once it is served, the others go");
 }
 
 #[tokio::test(start_paused = true)]
