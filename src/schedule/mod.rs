@@ -27,10 +27,11 @@ pub use patience::{LOCKOUT_GUARD, REFUSALS_BEFORE_GUARD, Streak};
 /// First polls of a fleet are spread over this span per account …
 const SPREAD_PER_ACCOUNT: Duration = Duration::from_millis(10);
 /// … but over no more than this …
-const MOST_SPREAD: Duration = Duration::from_secs(2);
-/// … unless there are so many that this is more: a hundred thousand in two seconds would wait for each other until they
-/// time out.
-const LEAST_SPREAD_PER_ACCOUNT: Duration = Duration::from_micros(200);
+const MOST_SPREAD: Duration = Duration::from_secs(1);
+/// … unless there are more than so many …
+const MANY: u32 = 10_000;
+/// … whose first polls take longer than that anyway, and would all come late: of those beyond, over so much more each.
+const SPREAD_PER_MORE: Duration = Duration::from_micros(200);
 
 /// Places in a rhythm lie so far apart: the turns of a large fleet, and the answers to them, come by the handful, since to
 /// wake up for each costs about as much as its poll.
@@ -294,7 +295,8 @@ impl Schedule {
 /// Over how long the first polls of so many accounts are spread.
 fn spread(accounts: usize) -> Duration {
     let accounts = u32::try_from(accounts).unwrap_or(u32::MAX);
-    SPREAD_PER_ACCOUNT.saturating_mul(accounts).min(MOST_SPREAD).max(LEAST_SPREAD_PER_ACCOUNT.saturating_mul(accounts))
+    let more = SPREAD_PER_MORE.saturating_mul(accounts.saturating_sub(MANY));
+    SPREAD_PER_ACCOUNT.saturating_mul(accounts).min(MOST_SPREAD) + more
 }
 
 /// The first instant of the account's rhythm after `now`.
@@ -411,8 +413,10 @@ mod tests {
     }
 
     #[test]
-    fn first_polls_come_soon_but_not_more_than_five_thousand_a_second() {
-        for (accounts, millis) in [(1, 10), (12, 120), (200, 2_000), (10_000, 2_000), (100_000, 20_000)] {
+    fn first_polls_come_soon_but_those_of_very_many_not_all_at_once() {
+        for (accounts, millis) in
+            [(1, 10), (12, 120), (200, 1_000), (10_000, 1_000), (15_000, 2_000), (100_000, 19_000)]
+        {
             assert_eq!(spread(accounts), Duration::from_millis(millis), "{accounts}");
         }
     }

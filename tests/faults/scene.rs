@@ -237,7 +237,7 @@ impl Scene {
 
     /// Lets the next poll of every account begin and end.
     pub(crate) async fn poll(&mut self) -> Result<Arc<AccountStatus>, String> {
-        // the first ones are spread over two seconds
+        // the first ones are spread over a second
         self.clock.advance(if self.polls == 0 { Duration::from_secs(3) } else { INTERVAL + Duration::from_secs(1) });
         self.polls += 1;
         // whatever the poller is told, it looks at the clock
