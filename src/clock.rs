@@ -13,24 +13,24 @@ use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
 /// Time since the machine booted, suspended time included (Linux `CLOCK_BOOTTIME`).
 ///
 /// Deadlines and ages are kept in it, because it never jumps and does not stop in suspend as
-/// `std::time::Instant` does.
+/// `std::time::Instant` does. Kept by the nanosecond, for 584 years: a fleet has very many of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct BootTime(Duration);
+pub struct BootTime(u64);
 
 impl BootTime {
     /// The instant that lies `since_boot` after boot.
     pub const fn from_boot(since_boot: Duration) -> Self {
-        Self(since_boot)
+        Self(nanos(since_boot))
     }
 
     /// How long after boot this is.
     pub const fn since_boot(self) -> Duration {
-        self.0
+        Duration::from_nanos(self.0)
     }
 
     /// The time from `earlier` to here; zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 
@@ -38,8 +38,14 @@ impl Add<Duration> for BootTime {
     type Output = Self;
 
     fn add(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(span))
+        Self(self.0.saturating_add(nanos(span)))
     }
+}
+
+const fn nanos(span: Duration) -> u64 {
+    let nanos = span.as_nanos();
+    #[expect(clippy::cast_possible_truncation, reason = "it fits, as the comparison says")]
+    if nanos > u64::MAX as u128 { u64::MAX } else { nanos as u64 }
 }
 
 /// Both clocks, read together.
@@ -139,6 +145,14 @@ mod tests {
         ] {
             assert_eq!(later.age_of(&then).as_secs(), age, "{case}");
         }
+    }
+
+    #[test]
+    fn what_lies_beyond_all_time_is_its_end() {
+        let end = BootTime::from_boot(Duration::MAX);
+        assert_eq!(end.since_boot().as_secs() / (365 * 24 * 3600), 584);
+        assert_eq!((end + Duration::from_nanos(1), BootTime::default() + Duration::MAX), (end, end));
+        assert_eq!(BootTime::default().since(end), Duration::ZERO);
     }
 
     #[test]

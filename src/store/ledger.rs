@@ -131,7 +131,7 @@ impl Ledger {
         for (name, (history, counted_for)) in &self.absent {
             providers.insert(name.to_string(), Saved::of(history, *counted_for));
         }
-        let unknown_until = self.unknown_until.as_ref().map(later);
+        let unknown_until = self.unknown_until.map(later);
         (Written { origin: Origin::new(boot, now), providers, unknown_until }, leases)
     }
 
@@ -155,9 +155,9 @@ impl Ledger {
 impl Saved {
     fn of(history: &History, counted_for: Duration) -> Self {
         Self {
-            completed: history.completed.iter().map(|(done, count)| (later(done), *count)).collect(),
+            completed: history.completed.iter().map(|(done, count)| (later(*done), *count)).collect(),
             unsettled: history.unsettled,
-            paused_until: history.paused_until.as_ref().map(later),
+            paused_until: history.paused_until.map(later),
             counted_for_ms: u64::try_from(counted_for.as_millis()).unwrap_or(u64::MAX).saturating_add(1),
         }
     }
@@ -176,7 +176,7 @@ impl Saved {
 }
 
 /// In milliseconds. It may look later than it was, never earlier.
-fn later(time: &BootTime) -> u64 {
+fn later(time: BootTime) -> u64 {
     u64::try_from(time.since_boot().as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
