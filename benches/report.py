@@ -192,7 +192,7 @@ def rhythm(report):
     late = {name: report.measured(name) for name in names}
     called = {"L1 large": "L1", "L1 ahead": "L1 before all others", "S6": "50 scrapes at once", "state": "with a state"}
     lines = [[called.get(name, name), f"{row['accounts']:,}", row["interval"], f"{int(row['polls']):,}",
-              *(num(row["within"][most]) for most in ["0.001", "0.005", "0.01", "0.05", "1.0"]), row["too_early"], row["crossed"]] for name, row in late.items()]
+              *(num(row["within"][most]) for most in ["0.001", "0.005", "0.01", "0.05", "1.0"]), row["too_early"], row["crossed_at_first"], row["crossed"]] for name, row in late.items()]
     came = [[called.get(name, name), f"{row['accounts']:,}", f"{row['arrived_ms']['n']:,}", *(num(row["arrived_ms"][key]) for key in
              ["min", "median", "p99", "max", "within_5_ms"])] for name, row in late.items()]
     report.add("Lateness, with a gzip scrape each second", report.when(*names) + " Share of polls, in percent, that began within so long of "
@@ -200,7 +200,7 @@ def rhythm(report):
                "exporter is late that runs before all others on the machine is its own doing; the rest is time that others had the "
                "processors. The row with a state is without scrapes. A request within a second of the refusal counts as on its way.\n", table(
                    ["Row", "accounts", "each", "polls", "1 ms", "5 ms", "10 ms", "50 ms", "1 s", "requests before Retry-After",
-                    "on their way when it was told"], lines),
+                    "on their way when it was told first", "and later"], lines),
                "When their requests came to the provider, in milliseconds after the times that the exporter had told before, of accounts "
                "that have no faults. It tells whole milliseconds, so that up to one of them is none. The rest is the connection, and the "
                "provider and the scraper, which want the same processors:\n", table(

@@ -77,6 +77,7 @@ def rhythm(stand, accounts, interval, seconds, faults=None, ahead=False, state=N
                 exporter.until_polled(600, 300)
             time.sleep(2)
             before, written = exporter.values(), state and Written(exporter, state)
+            at_first = provider.stats()["crossed"]
             provider.arrivals()
             dues = {int(account): float(at) for account, at in DUE.findall(exporter.text())}
             began, used = time.monotonic(), cpu_ms(exporter.pid)
@@ -93,7 +94,7 @@ def rhythm(stand, accounts, interval, seconds, faults=None, ahead=False, state=N
             ended = time.time() - 0.5
             return {"accounts": accounts, "interval": interval, **lateness(before, exporter.values()), **told,
                     "arrived_ms": arrived(dues, provider.arrivals(), ended, faults or {}),
-                    "too_early": stats["too_early"], "crossed": stats["crossed"], "connections": stats["connections"], "requests": stats["requests"]}
+                    "too_early": stats["too_early"], "crossed_at_first": at_first, "crossed": stats["crossed"] - at_first, "connections": stats["connections"], "requests": stats["requests"]}
 
 
 def with_state(stand, accounts, interval, seconds):
