@@ -46,7 +46,8 @@ ROWS = {
         Part("L1 ahead", rhythm.rhythm, {"accounts": 10_000, "interval": "1m", "seconds": 30, "ahead": True}, None),
         Part("L1 large", rhythm.rhythm, {"accounts": 100_000, "interval": "10m", "seconds": 60}, None),
         Part("L2", rhythm.rhythm, {"accounts": 10_000, "interval": "1m", "seconds": 30, "faults": {**TENTHS, "retry_after": 30}},
-             {"accounts": 100, "interval": "5s", "seconds": 3, "faults": TENTHS}),
+             # fewer would be all in the blocks with faults
+             {"accounts": 1_000, "interval": "5s", "seconds": 3, "faults": TENTHS}),
         Part("S6", rhythm.rhythm, {"accounts": 10_000, "interval": "1m", "seconds": 30, "at_once": 50},
              {"accounts": 100, "interval": "5s", "seconds": 2, "at_once": 5}),
         Part("state", rhythm.with_state, {"accounts": 100_000, "interval": "10m", "seconds": 120},
