@@ -26,7 +26,6 @@ from pathlib import Path
 from attackers import LEAST
 from doors import certificates
 from program import Program, free_port, until
-from stopwatch import seconds_run
 
 ATTACKERS = Path(__file__).with_name("attackers.py")
 # open-sesame, of cost 4, 6 and 10
@@ -160,22 +159,22 @@ class Honest(threading.Thread):
         self.offset, self.took, self.failures, self.is_over = offset, [], [], threading.Event()
 
     def run(self):
-        link, due = None, seconds_run() + self.offset
-        while not self.is_over.wait(max(0, due - seconds_run())):
-            began, due = seconds_run(), due + 1
+        link, due = None, time.monotonic() + self.offset
+        while not self.is_over.wait(max(0, due - time.monotonic())):
+            began, due = time.monotonic(), due + 1
             try:
                 if link and is_closed(link):
                     link.close()
                     link = None
                 link = link or self.target.link()
                 status, body = self.target.scrape(link, packed=self.packed, credentials=self.credentials)
-                self.took.append(seconds_run() - began)
+                self.took.append(time.monotonic() - began)
                 shown = body.count(b"\nbalance_fresh{")
                 if (status, shown) != (200, self.target.accounts):
                     self.failures.append(f"status {status}, {shown} accounts")
             except (OSError, http.client.HTTPException) as problem:
                 link = None
-                self.failures.append(f"{type(problem).__name__}: {problem} after {seconds_run() - began:.2f} s")
+                self.failures.append(f"{type(problem).__name__}: {problem} after {time.monotonic() - began:.2f} s")
             if link and not self.keeps:
                 link.close()
                 link = None
@@ -196,16 +195,16 @@ def under_attack(target, credentials=None, tls=False):
     arguments = [sys.executable, ATTACKERS, target.port, ATTACK_SECONDS, "tls" if tls else "plain", "users" if credentials else "nobody"]
     attackers = subprocess.Popen([str(each) for each in arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     try:
-        began, busy = seconds_run(), target.processor_seconds()
+        began, busy = time.monotonic(), target.processor_seconds()
         for each in honest:
             each.start()
         peak, most_open = before, open_before
         while attackers.poll() is None:
-            assert seconds_run() - began < ATTACK_SECONDS * 4, "the attackers do not end"
+            assert time.monotonic() - began < ATTACK_SECONDS * 4, "the attackers do not end"
             assert target.process.poll() is None, f"it has ended:\n{target.log}"
             peak, most_open = max(peak, target.memory()), max(most_open, target.descriptors())
             time.sleep(0.05)
-        ended, busy = seconds_run(), target.processor_seconds() - busy
+        ended, busy = time.monotonic(), target.processor_seconds() - busy
         struck = json.loads(attackers.stdout.read())
     finally:
         if attackers.poll() is None:
@@ -216,16 +215,16 @@ def under_attack(target, credentials=None, tls=False):
         return target.descriptors() <= open_before + 2 + len(honest) and target.memory() <= before + MOST_GROWTH
 
     until(is_as_before, BACK_TO_NORMAL, "connections and memory are as they were before")
-    recovered = seconds_run() - ended
+    recovered = time.monotonic() - ended
     for each in honest:
         each.is_over.set()
     for each in honest:
         each.join(20)
     after = []
     for _ in range(20):
-        asked = seconds_run()
+        asked = time.monotonic()
         assert target.once(packed=True, credentials=credentials)[0] == 200
-        after.append(seconds_run() - asked)
+        after.append(time.monotonic() - asked)
     took, failures = [one for each in honest for one in each.took], [one for each in honest for one in each.failures]
     told = (
         f"{len(took)} honest scrapes, {len(failures)} failed; p50 {per_cent(took, 50) * 1000:.0f} ms, "
@@ -281,9 +280,9 @@ def guessing(binary, bank, folder):
         known = target.link()
         for number in range(newcomers * 8):
             name = names[1 + number // 8] if number % 8 == 0 else names[0]
-            began = seconds_run()
+            began = time.monotonic()
             status, _ = target.once(credentials=f"{name}:{PASSWORD}") if name != names[0] else target.scrape(known, credentials=f"{name}:{PASSWORD}")
-            legitimate.append((name, status, seconds_run() - began))
+            legitimate.append((name, status, time.monotonic() - began))
             is_over.wait(0.05)
         for each_one in crowd:
             each_one.join(60)
@@ -323,16 +322,16 @@ def short_of_descriptors(binary, bank, folder):
         target.wait_ready()
         held = []
         try:
-            busy, began = target.processor_seconds(), seconds_run()
+            busy, began = target.processor_seconds(), time.monotonic()
             slowest = 0.0
             for number in range(200):
                 held.append(socket.create_connection(("127.0.0.1", target.port), 5))
                 if number % 20 == 0:
-                    asked = seconds_run()
+                    asked = time.monotonic()
                     assert target.once()[0] == 200
-                    slowest = max(slowest, seconds_run() - asked)
+                    slowest = max(slowest, time.monotonic() - asked)
             time.sleep(3)
-            share = (target.processor_seconds() - busy) / (seconds_run() - began)
+            share = (target.processor_seconds() - busy) / (time.monotonic() - began)
             most = target.descriptors()
             assert target.once()[0] == 200
         finally:
@@ -354,9 +353,9 @@ def main(binary):
         folder, bank = Path(name), Bank()
         certificates(folder)
         for step in STEPS:
-            began = seconds_run()
+            began = time.monotonic()
             step(binary, bank, folder)
-            print(f"  ok  {step.__name__.replace('_', ' ')} ({seconds_run() - began:.1f} s)", flush=True)
+            print(f"  ok  {step.__name__.replace('_', ' ')} ({time.monotonic() - began:.1f} s)", flush=True)
 
 
 if __name__ == "__main__":
