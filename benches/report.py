@@ -192,7 +192,8 @@ def rhythm(report):
     late = {name: report.measured(name) for name in names}
     called = {"L1 large": "L1", "L1 ahead": "L1 before all others", "S6": "50 scrapes at once", "state": "with a state"}
     lines = [[called.get(name, name), f"{row['accounts']:,}", row["interval"], f"{int(row['polls']):,}",
-              *(num(row["within"][most]) for most in ["0.001", "0.005", "0.01", "0.05", "1.0"]), row["too_early"], row["crossed_at_first"], row["crossed"]] for name, row in late.items()]
+              *(num(row["within"][most]) for most in ["0.001", "0.005", "0.01", "0.05", "1.0"]),
+              row["too_early"], row["crossed_at_first"], row["crossed"]] for name, row in late.items()]
     came = [[called.get(name, name), f"{row['accounts']:,}", f"{row['arrived_ms']['n']:,}", *(num(row["arrived_ms"][key]) for key in
              ["min", "median", "p99", "max", "within_5_ms"])] for name, row in late.items()]
     report.add("Lateness, with a gzip scrape each second", report.when(*names) + " Share of polls, in percent, that began within so long of "

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio::task::JoinError;
 
 use super::Edge;
-use super::gate::{Gate, Slot};
+use super::gate::{Gate, Sent, Slot};
 use super::trace::Trace;
 use crate::board::Snapshot;
 use crate::clock::Now;
@@ -85,13 +85,14 @@ impl Walk<'_> {
     }
 
     /// What an adapter makes of a reply. If the provider asked to slow down, this is where it is heard: once per
-    /// reply, and not again from those who are merely told of it.
-    fn heard<T>(&self, step: Result<T, Failure>) -> Result<T, Failure> {
+    /// reply, and not again from those who are merely told of it. Only then is the slot of what was `sent` given back.
+    fn heard<T>(&self, step: Result<T, Failure>, sent: Option<Sent<'_>>) -> Result<T, Failure> {
         if let Err(failure) = &step
             && failure.reason == ErrorReason::RateLimited
         {
             self.gate.throttled(failure.retry_after);
         }
+        drop(sent);
         step
     }
 
@@ -124,9 +125,7 @@ impl Walk<'_> {
             loop {
                 let now = self.edge.clock.now();
                 if let Some(taken) = taken {
-                    let heard = self.heard(step(now.wall, &replies));
-                    drop(sent.take());
-                    match heard? {
+                    match self.heard(step(now.wall, &replies), sent.take())? {
                         Step::Send(_) => {}
                         Step::Done(reading) => return Ok(Snapshot::of(self.config, reading, taken)?),
                         Step::SessionOver { renewal, failure } => {
@@ -209,9 +208,7 @@ impl Walk<'_> {
         let mut sent = None;
         let step = |at, replies: &[_]| login.step(&LoginExchange { at, renew: renew.as_deref(), replies });
         let outcome = loop {
-            let heard = self.heard(step(self.edge.clock.now().wall, &replies));
-            drop(sent.take());
-            match heard {
+            match self.heard(step(self.edge.clock.now().wall, &replies), sent.take()) {
                 Ok(LoginStep::Send(_)) if replies.len() < MOST_REQUESTS => {}
                 Ok(LoginStep::Send(_)) => {
                     break Err(broken("asks for request after request"));
